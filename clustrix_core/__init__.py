@@ -1,0 +1,139 @@
+"""Clustrix: one filesystem API that behaves the same here, behind SSH and on a SLURM cluster.
+
+The public names are listed in `_EXPORTS`. Each is imported when it is first used, so that importing the
+package costs nothing; `clustrix` has the same names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clustrix_core._version import __version__
+
+if TYPE_CHECKING:
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.errors import (
+        AuthenticationFailedError,
+        BackendIncompatibleError,
+        BackendLoadError,
+        BackendNotFoundError,
+        ClustrixError,
+        ConfigError,
+        ConnectionFailedError,
+        HostKeyError,
+        OperationTimeoutError,
+        PartialResultWarning,
+        UnsupportedOperationError,
+    )
+    from clustrix_core.filesystem import ClusterFilesystem
+    from clustrix_core.functions import (
+        cluster_count_files,
+        cluster_du,
+        cluster_exists,
+        cluster_find,
+        cluster_get,
+        cluster_glob,
+        cluster_isdir,
+        cluster_isfile,
+        cluster_ls,
+        cluster_open,
+        cluster_put,
+        cluster_readlink,
+        cluster_stat,
+    )
+    from clustrix_core.hookspecs import API_VERSION, hookimpl
+    from clustrix_core.models import DiskUsage, FileInfo
+    from clustrix_core.profiles import configure, get_config, load_config, save_config
+    from clustrix_core.stream import Stream
+
+_EXPORTS = {
+    "API_VERSION": "hookspecs",
+    "AuthenticationFailedError": "errors",
+    "BackendIncompatibleError": "errors",
+    "BackendLoadError": "errors",
+    "BackendNotFoundError": "errors",
+    "ClusterConfig": "config",
+    "ClusterFilesystem": "filesystem",
+    "ClustrixError": "errors",
+    "ConfigError": "errors",
+    "ConnectionFailedError": "errors",
+    "DiskUsage": "models",
+    "FileInfo": "models",
+    "HostKeyError": "errors",
+    "OperationTimeoutError": "errors",
+    "PartialResultWarning": "errors",
+    "Stream": "stream",
+    "UnsupportedOperationError": "errors",
+    "cluster_count_files": "functions",
+    "cluster_du": "functions",
+    "cluster_exists": "functions",
+    "cluster_find": "functions",
+    "cluster_get": "functions",
+    "cluster_glob": "functions",
+    "cluster_isdir": "functions",
+    "cluster_isfile": "functions",
+    "cluster_ls": "functions",
+    "cluster_open": "functions",
+    "cluster_put": "functions",
+    "cluster_readlink": "functions",
+    "cluster_stat": "functions",
+    "configure": "profiles",
+    "get_config": "profiles",
+    "hookimpl": "hookspecs",
+    "load_config": "profiles",
+    "save_config": "profiles",
+}
+
+__all__ = [
+    "API_VERSION",
+    "AuthenticationFailedError",
+    "BackendIncompatibleError",
+    "BackendLoadError",
+    "BackendNotFoundError",
+    "ClusterConfig",
+    "ClusterFilesystem",
+    "ClustrixError",
+    "ConfigError",
+    "ConnectionFailedError",
+    "DiskUsage",
+    "FileInfo",
+    "HostKeyError",
+    "OperationTimeoutError",
+    "PartialResultWarning",
+    "Stream",
+    "UnsupportedOperationError",
+    "__version__",
+    "cluster_count_files",
+    "cluster_du",
+    "cluster_exists",
+    "cluster_find",
+    "cluster_get",
+    "cluster_glob",
+    "cluster_isdir",
+    "cluster_isfile",
+    "cluster_ls",
+    "cluster_open",
+    "cluster_put",
+    "cluster_readlink",
+    "cluster_stat",
+    "configure",
+    "get_config",
+    "hookimpl",
+    "load_config",
+    "save_config",
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

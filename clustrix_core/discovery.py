@@ -1,0 +1,222 @@
+"""Which plugins are installed, and how the chosen one is loaded.
+
+A distribution offers plugins as entry points: group `clustrix.backends` or `clustrix.extensions`, the
+entry's name being the `cluster_type` (or the extension's name) and its value a class. Listing them reads
+metadata only; nothing but the plugin that a config selects is ever imported.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal, cast
+
+from clustrix_core.errors import (
+    BackendIncompatibleError,
+    BackendLoadError,
+    BackendNotFoundError,
+    ClustrixError,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from clustrix_core.validation import Backend
+
+Kind = Literal["backend", "extension"]
+
+GROUPS: dict[Kind, str] = {"backend": "clustrix.backends", "extension": "clustrix.extensions"}
+"""The entry-point group of each kind of plugin."""
+
+# Only these are named in a `pip install` line: any other name on an index may be anybody's.
+_OWN: dict[Kind, dict[str, str]] = {
+    "backend": {"local": "clustrix-local", "ssh": "clustrix-ssh", "slurm": "clustrix-slurm"},
+    "extension": {"trace": "clustrix-core"},
+}
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Plugin:
+    """A plugin that is installed, as its metadata describes it.
+
+    Attributes:
+        kind: `"backend"` or `"extension"`.
+        name: what selects it: the config's `cluster_type`, or an item of its `extensions`.
+        distribution: the name of the distribution that it comes from.
+        version: that distribution's version.
+        value: where its class is, as `module:Class`.
+    """
+
+    kind: Kind
+    name: str
+    distribution: str
+    version: str
+    value: str
+
+    @property
+    def source(self) -> str:
+        """The distribution with its version, such as `clustrix-ssh 0.2.0`."""
+        return f"{self.distribution} {self.version}"
+
+
+def installed(kind: Kind) -> tuple[Plugin, ...]:
+    """List the plugins of one kind, sorted by name. Nothing is imported.
+
+    Args:
+        kind: `"backend"` or `"extension"`.
+
+    Returns:
+        One `Plugin` for each name and distribution; two distributions that claim one name are both there.
+    """
+    from importlib.metadata import entry_points  # costs some ten milliseconds
+
+    plugins: dict[tuple[str, str], Plugin] = {}
+    for entry in entry_points(group=GROUPS[kind]):
+        distribution, version = _origin(entry)
+        plugin = Plugin(kind, entry.name, distribution, version, entry.value)
+        # A distribution can be met twice, say as a leftover of an upgrade: the first on the path counts.
+        plugins.setdefault((entry.name, re.sub(r"[-_.]+", "-", distribution).lower()), plugin)
+    return tuple(sorted(plugins.values()))
+
+
+@cache  # keeps no failures, so that a plugin can be installed or repaired while the process runs
+def load_backend(name: str) -> type[Backend]:
+    """Import and validate the backend that is called `name`; its class is remembered.
+
+    Args:
+        name: a config's `cluster_type`.
+
+    Returns:
+        The backend's class.
+
+    Raises:
+        BackendNotFoundError: no installed backend has this name.
+        BackendLoadError: it can't be imported, isn't a class, or two distributions claim the name.
+        BackendIncompatibleError: it breaks the contract; all the ways in which it does are in `findings`.
+    """
+    return cast("type[Backend]", _load(_select("backend", name)))
+
+
+@cache
+def load_extension(name: str) -> type:
+    """Import and validate the extension that is called `name`; its class is remembered.
+
+    Args:
+        name: an item of a config's `extensions`.
+
+    Returns:
+        The extension's class.
+
+    Raises:
+        BackendNotFoundError, BackendLoadError, BackendIncompatibleError: as `load_backend`.
+    """
+    return _load(_select("extension", name))
+
+
+def check(plugin: Plugin) -> str | None:
+    """Find out what is wrong with an installed plugin, by importing and validating it.
+
+    Args:
+        plugin: one that `installed` returned.
+
+    Returns:
+        One line, or None if the plugin is fine. No failure of the plugin is raised, and what its import
+        prints is dropped.
+    """
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            _refuse_rivals(_claims(plugin.kind, plugin.name))
+            _load(plugin)
+    except BackendIncompatibleError as error:
+        return _one_line("; ".join(error.findings))
+    except ClustrixError as error:
+        return _one_line(str(error))
+    except Exception as error:  # its class defeats the validation itself
+        return _one_line(f"it can't be validated: {_described(error)}")
+    return None
+
+
+def _select(kind: Kind, name: str) -> Plugin:
+    claims = _claims(kind, name)
+    if not claims:
+        raise BackendNotFoundError(_not_found(kind, name))
+    _refuse_rivals(claims)
+    return claims[0]
+
+
+def _claims(kind: Kind, name: str) -> list[Plugin]:
+    return [plugin for plugin in installed(kind) if plugin.name == name]
+
+
+def _refuse_rivals(claims: Sequence[Plugin]) -> None:
+    if len(claims) > 1:
+        rivals = " and ".join(f"{plugin.source} ({plugin.value})" for plugin in claims)
+        raise BackendLoadError(
+            f"the {claims[0].kind} name {claims[0].name!r} is claimed by {len(claims)} distributions: {rivals}; "
+            f"uninstall all but one: pip uninstall {claims[-1].distribution}"
+        )
+
+
+def _load(plugin: Plugin) -> type:
+    from clustrix_core.validation import validate_backend, validate_extension  # imports pydantic and pluggy
+
+    cls = _import(plugin)
+    validate = validate_backend if plugin.kind == "backend" else validate_extension
+    validate(cls, source=plugin.source)
+    return cls
+
+
+def _import(plugin: Plugin) -> type:
+    from importlib.metadata import EntryPoint
+
+    what = f"the {plugin.kind} {plugin.name!r} of {plugin.source}"
+    remedy = f"upgrade, reinstall or uninstall {plugin.distribution}"
+    try:
+        found: object = EntryPoint(plugin.name, plugin.value, GROUPS[plugin.kind]).load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin doesn't decide when the process ends
+        raise BackendLoadError(
+            f"{what} can't be loaded: importing {plugin.value} failed with {_described(error)}; {remedy}"
+        ) from error
+    if not isinstance(found, type):
+        raise BackendLoadError(
+            f"{what} can't be loaded: {plugin.value} is a {type(found).__name__}, and a class is needed; {remedy}"
+        )
+    return found
+
+
+def _not_found(kind: Kind, name: str) -> str:
+    from difflib import get_close_matches
+
+    names = {plugin.name for plugin in installed(kind)}
+    own = _OWN[kind]
+    hint = ""
+    if name in own:
+        hint = f"Install it with `pip install {own[name]}`. "
+    elif close := get_close_matches(name, sorted(names | own.keys())):
+        hint = f"Did you mean {' or '.join(map(repr, close))}? "
+    known = ", ".join(sorted(names)) or "none"
+    return f"no {kind} called {name!r} is installed. {hint}Installed {kind}s: {known} (see `clustrix plugins`)"
+
+
+def _origin(entry: EntryPoint) -> tuple[str, str]:
+    """The name and version of an entry's distribution, also where an interrupted install left it without them."""
+    try:
+        metadata = entry.dist.metadata  # type: ignore[union-attr]
+        return metadata["Name"] or "(unnamed distribution)", metadata["Version"] or "(no version)"
+    except Exception:  # which one depends on the Python
+        return "(unnamed distribution)", "(no version)"
+
+
+def _described(error: BaseException) -> str:
+    return _one_line(f"{type(error).__name__}: {error}").rstrip(": ")
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

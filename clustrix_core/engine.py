@@ -1,0 +1,884 @@
+"""The nine operations, written once.
+
+The local backend calls this file in its own process; a remote backend ships its source and calls it
+there. So it keeps to Python 3.6 and the standard library, and imports nothing of the project. Neither
+does it import `glob` or `fnmatch`, whose rules differ between versions of Python.
+
+At the system's boundary names are bytes, outside they are text: UTF-8 with `surrogateescape`, whatever
+the locale. Many names travel as one *blob*, joined by NUL bytes, which no name contains.
+
+`fail`, an argument of the recursions, is called with the `OSError` of each place that can't be read; it
+may raise. `tick` is called now and then with the number of directory entries seen so far.
+"""
+
+import binascii
+import errno
+import hashlib
+import io
+import os
+import re
+import stat as st_
+from itertools import chain
+
+LIMIT_OF_BRACES = 10000
+BLOCK = 1 << 20
+PATH_MAX = 4096  # Linux's, its closing NUL included (limits.h); NAME_MAX is 255
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+SCANS_DESCRIPTORS = os.scandir in os.supports_fd  # Python 3.7
+
+
+def encode(text):
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(name):
+    return name.decode("utf-8", "surrogateescape")
+
+
+def unpack(blob):
+    """The names in a blob."""
+    return decode(blob).split("\0") if blob else []
+
+
+def no_tick(_entries):
+    pass
+
+
+# --- patterns ---------------------------------------------------------------------------------------
+
+
+def has_magic(pattern):
+    return any(mark in pattern for mark in "*?[")
+
+
+def closing_bracket(pattern, start):
+    """The index of the `]` that closes the `[` at `start`, or -1."""
+    first = start + 2 if pattern[start + 1 : start + 2] == "!" else start + 1
+    return pattern.find("]", first + 1)
+
+
+def bracket_regex(body):
+    """The regular expression of what stands between brackets. A reversed range holds nothing."""
+    negated = body[0] == "!"
+    chars = body[1:] if negated else body
+    items = []
+    i = 0
+    while i < len(chars):
+        low, high = chars[i], chars[i]
+        if chars[i + 1 : i + 2] == "-" and i + 2 < len(chars):
+            high = chars[i + 2]
+            i += 2
+        if low <= high:
+            items.append(re.escape(low) + "-" + re.escape(high))
+        i += 1
+    if not items:
+        return "[^/]" if negated else "(?!)"
+    return "[^/%s]" % "".join(items) if negated else "(?!/)[%s]" % "".join(items)
+
+
+def component_regex(pattern):
+    """The regular expression of one component of a path."""
+    runs = [[]]  # what stands between stars
+    i = 0
+    while i < len(pattern):
+        char = pattern[i]
+        end = closing_bracket(pattern, i) if char == "[" else -1
+        if char == "*":
+            runs.append([])
+        elif char == "?":
+            runs[-1].append("[^/]")
+        elif end > 0:
+            runs[-1].append(bracket_regex(pattern[i + 1 : end]))
+            i = end
+        else:
+            runs[-1].append(re.escape(char))
+        i += 1
+    return ["".join(run) for run in runs]
+
+
+class Groups:
+    """Numbers for the groups of one regular expression."""
+
+    def __init__(self):
+        self.used = 0
+
+    def regex(self, component):
+        """As a whole: each star but the last takes the shortest match and never tries another.
+
+        That is sound, as the shortest leaves most to the rest, and keeps the time linear in the stars.
+        """
+        runs = component_regex(component)
+        parts = [runs[0]]
+        for run in runs[1:-1]:
+            self.used += 1
+            parts.append("(?=(?P<g%d>[^/]*?%s))(?P=g%d)" % (self.used, run, self.used))
+        if len(runs) > 1:
+            parts.append("[^/]*" + runs[-1])
+        return "".join(parts)
+
+
+def name_filter(pattern):
+    """A function from names (bytes) to those that match; None where all do."""
+    pattern = decode(encode(pattern))
+    if pattern.strip("*") == "":
+        return None
+    if not has_magic(pattern):
+        literal = encode(pattern)
+        return lambda names: [name for name in names if name == literal]
+    suffix = pattern[1:]
+    if pattern[0] == "*" and not has_magic(suffix) and all(char < "\x80" for char in suffix):
+        ending = encode(suffix)
+        return lambda names: [name for name in names if name.endswith(ending)]
+    match = re.compile(Groups().regex(pattern) + r"\Z", re.DOTALL).match
+    return lambda names: [name for name in names if match(decode(name))]
+
+
+def path_filter(pattern):
+    """For a pattern with slashes: a regular expression's `match`, and the depth that it can reach or None."""
+    parts = [part for part in decode(encode(pattern)).split("/") if part not in ("", ".")]
+    groups = Groups()
+    regex = ""
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if part == "**":
+            regex += ".+" if last else "(?:[^/]+/)*"
+        else:
+            regex += groups.regex(part) + ("" if last else "/")
+    depth = None if "**" in parts else len(parts)
+    return re.compile(regex + r"\Z", re.DOTALL).match, depth
+
+
+def check_find_pattern(pattern):
+    if not pattern:
+        raise ValueError("the pattern is empty; '*' matches every name")
+    if "/" not in pattern:
+        return
+    parts = pattern.split("/")
+    if not parts[0]:
+        raise ValueError("find's pattern can't begin with a slash: it is matched below the path: %r" % pattern)
+    if not parts[-1]:
+        raise ValueError("find's pattern can't end in a slash; type='d' finds directories: %r" % pattern)
+    if ".." in parts:
+        raise ValueError("find's pattern can't contain '..': give the folder as the path: %r" % pattern)
+
+
+def expand_braces(pattern):
+    """All that the braces of a pattern stand for, as bash does it; brackets protect what is in them."""
+    done = []
+    waiting = [pattern]
+    while waiting:
+        text = waiting.pop()
+        place = first_braces(text)
+        if place is None:
+            done.append(text)
+        else:
+            start, commas, end = place
+            marks = [start] + commas + [end]
+            options = [text[a + 1 : b] for a, b in zip(marks, marks[1:])]
+            waiting.extend(text[:start] + option + text[end + 1 :] for option in reversed(options))
+        if len(done) + len(waiting) > LIMIT_OF_BRACES:
+            raise ValueError("the braces stand for more than %d patterns: %r" % (LIMIT_OF_BRACES, pattern))
+    return done
+
+
+def first_braces(text):
+    """The first pair of braces with a comma of its own: its start, commas and end; or None."""
+    opened = []  # [start, commas] of each brace that is open
+    found = []
+    i = 0
+    while i < len(text):
+        char = text[i]
+        if char == "[":
+            end = closing_bracket(text, i)
+            if end > 0 and "/" not in text[i:end]:
+                i = end
+        elif char == "{":
+            opened.append((i, []))
+        elif char == "," and opened:
+            opened[-1][1].append(i)
+        elif char == "}" and opened:
+            start, commas = opened.pop()
+            if commas:
+                found.append((start, commas, i))
+        i += 1
+    return min(found) if found else None
+
+
+# --- the operations ---------------------------------------------------------------------------------
+
+
+class Listing:
+    """The names in one directory, by what they are."""
+
+    __slots__ = ("dirs", "files", "ids", "links", "others")
+
+    def __init__(self):
+        self.files, self.dirs, self.links, self.others = [], [], [], []
+        self.ids = {}  # when links are followed: the identity of each directory
+
+    def of_type(self, kind):
+        return {"f": self.files, "d": self.dirs, "l": self.links}[kind]
+
+    def everything(self):
+        return self.files + self.dirs + self.links + self.others
+
+    def size(self):
+        return len(self.files) + len(self.dirs) + len(self.links) + len(self.others)
+
+
+def identity(status):
+    return status.st_dev, status.st_ino
+
+
+def scan(folder, prefix, fail):
+    """Read one directory, whose entries are spelled `prefix + name`. Raises what opening it raises."""
+    listing = Listing()
+    files, dirs, links, others = listing.files, listing.dirs, listing.links, listing.others
+    with os.scandir(folder) as entries:
+        while True:
+            try:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        files.append(entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        dirs.append(entry.name)
+                    elif entry.is_symlink():
+                        links.append(entry.name)
+                    else:
+                        others.append(entry.name)
+                break
+            except OSError as error:  # of this entry, on filesystems without d_type: go on with the next
+                fail(renamed(error, prefix + os.path.basename(error.filename or b"")))
+    if len(folder) + 257 > PATH_MAX:
+        leave_out_long(listing, folder, prefix, fail)
+    return listing
+
+
+def leave_out_long(listing, folder, prefix, fail):
+    room = PATH_MAX - 2 - len(folder)
+    for names in (listing.files, listing.dirs, listing.links, listing.others):
+        for name in [name for name in names if len(name) > room]:
+            names.remove(name)
+            fail(too_long(prefix + name))
+
+
+def too_long(name):
+    return OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), decode(name))
+
+
+def renamed(error, name):
+    """The same error, of a file as it is spelled in results."""
+    text = decode(name) if isinstance(name, bytes) else name
+    return OSError(error.errno, error.strerror, text.rstrip("/") or text or ".")
+
+
+def raise_it(error):
+    raise error
+
+
+def guarded(paths):
+    """Results that begin with a plain `~`, which would be taken for the home folder, spelled `./~`."""
+    return [b"./" + path if path == b"~" or path.startswith(b"~/") else path for path in paths]
+
+
+def in_order(names, dirs):
+    """A directory's names and its subdirectories' (marked by a slash), as whole paths would sort."""
+    return sorted(names + [name + b"/" for name in dirs])
+
+
+def follow_links(listing, folder, prefix, ancestors, fail):
+    """Sort links by what they point to, as `find -L`; leave out folders that are their own ancestors."""
+    links, listing.links = listing.links, []
+    for name in links:
+        try:
+            mode = os.stat(folder + b"/" + name).st_mode
+        except OSError as error:
+            if error.errno in ABSENT:
+                listing.links.append(name)
+            else:
+                fail(renamed(error, prefix + name))
+            continue
+        if st_.S_ISREG(mode):
+            listing.files.append(name)
+        elif st_.S_ISDIR(mode):
+            listing.dirs.append(name)
+        else:
+            listing.others.append(name)
+    for name in listing.dirs:
+        try:
+            listing.ids[name] = identity(os.stat(folder + b"/" + name))
+        except OSError as error:
+            fail(renamed(error, prefix + name))
+    listing.dirs = [name for name in listing.dirs if listing.ids.get(name, None) not in ancestors | {None}]
+
+
+class Engine:
+    """The operations, with relative paths starting at `work_dir` (text), or at the current directory."""
+
+    def __init__(self, work_dir=None):
+        self.base = b""
+        if work_dir:
+            work_dir = self.real(work_dir)
+            self.base = work_dir if work_dir.endswith(b"/") else work_dir + b"/"
+
+    # paths
+
+    def real(self, path):
+        """The path to give to the system."""
+        path = encode(path)
+        if path == b"~" or path.startswith(b"~/"):
+            return os.path.expanduser(b"~") + path[1:]
+        if path.startswith(b"/"):
+            return path
+        return self.base + path or b"."
+
+    def root(self, path):
+        """For the root of a listing: the path to give to the system, and what results begin with."""
+        real = self.real(path)
+        kept = real if path == "~" or path.startswith("~/") else encode(path)
+        kept = kept.rstrip(b"/")
+        if path.startswith("/") and not kept:
+            return b"/", b"/"
+        if kept in (b"", b"."):
+            return self.base.rstrip(b"/") or self.base or b".", b""
+        return real, kept + b"/"
+
+    def shown(self, path):
+        """How a path that was given is spelled in a result: with its `~` expanded."""
+        return decode(self.real(path)) if path == "~" or path.startswith("~/") else path
+
+    # single paths
+
+    def record(self, path, real, follow):
+        status = os.stat(real) if follow else os.lstat(real)
+        return (
+            path,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            status.st_nlink,
+        )
+
+    def stat(self, path, follow):
+        """`(path, size, mtime_ns, mode, uid, gid, nlink)`."""
+        try:
+            return self.record(self.shown(path), self.real(path), follow)
+        except OSError as error:
+            raise renamed(error, path) from None
+
+    def mode(self, path):
+        """`st_mode`, links followed; 0 where there is nothing."""
+        try:
+            return os.stat(self.real(path)).st_mode
+        except OSError as error:
+            if error.errno in ABSENT:
+                return 0
+            raise renamed(error, path) from None
+
+    def exists(self, path):
+        return self.mode(path) != 0
+
+    def isdir(self, path):
+        return st_.S_ISDIR(self.mode(path))
+
+    def isfile(self, path):
+        return st_.S_ISREG(self.mode(path))
+
+    def readlink(self, path):
+        try:
+            return decode(os.readlink(self.real(path)))
+        except OSError as error:
+            raise renamed(error, path) from None
+
+    # listings
+
+    def ls(self, path):
+        """The blob of the names, sorted."""
+        try:
+            return b"\0".join(sorted(os.listdir(self.real(path))))
+        except OSError as error:
+            raise renamed(error, path) from None
+
+    def ls_detail(self, path):
+        """The records of the entries, links not followed, sorted."""
+        folder, prefix = self.root(path)
+        names = [encode(name) for name in unpack(self.ls(path))]
+        return list(self.records(folder, prefix, names if prefix else guarded(names), False, raise_it))
+
+    def records(self, folder, prefix, names, follow, fail):
+        for name in names:
+            real = folder + b"/" + name
+            try:
+                try:
+                    yield self.record(decode(prefix + name), real, follow)
+                except OSError as error:
+                    if not follow or error.errno not in ABSENT:
+                        raise
+                    yield self.record(decode(prefix + name), real, False)
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # removed since it was listed
+                    fail(renamed(error, prefix + name))
+
+    def status(self, path):
+        """The root of a recursion, followed when it is a link."""
+        try:
+            return os.stat(self.real(path))
+        except OSError as error:
+            raise renamed(error, path) from None
+
+    def find(self, pattern, path, kind, max_depth, follow, fail, tick=no_tick):
+        """Iterate over blobs of paths, in the order of their bytes."""
+        status = self.status(path)
+        if not st_.S_ISDIR(status.st_mode):
+            if self.is_candidate(pattern, path, kind, status):
+                yield encode(self.shown(path))
+            return
+        for _folder, prefix, names in self.walk(pattern, path, kind, max_depth, follow, fail, tick):
+            yield prefix + (b"\0" + prefix).join(names)
+
+    def find_detail(self, pattern, path, kind, max_depth, follow, fail, tick=no_tick):
+        """Iterate over lists of records, in the same order."""
+        status = self.status(path)
+        if not st_.S_ISDIR(status.st_mode):
+            if self.is_candidate(pattern, path, kind, status):
+                yield [self.stat(path, True)]
+            return
+        for folder, prefix, names in self.walk(pattern, path, kind, max_depth, follow, fail, tick):
+            yield list(self.records(folder, prefix, names, follow, fail))
+
+    def count_files(self, path, pattern, fail, tick=no_tick):
+        status = self.status(path)
+        if not st_.S_ISDIR(status.st_mode):
+            return int(self.is_candidate(pattern, path, "f", status))
+        walk = self.walk(pattern, path, "f", None, False, fail, tick)
+        return sum(len(names) for _folder, _prefix, names in walk)
+
+    def is_candidate(self, pattern, path, kind, status):
+        """Whether find gives its own root, which is no directory."""
+        check_find_pattern(pattern)
+        name = os.path.basename(self.real(path))
+        return kind == "f" and st_.S_ISREG(status.st_mode) and bool(selector(pattern, b"")[0]([name], b""))
+
+    def walk(self, pattern, path, kind, max_depth, follow, fail, tick):
+        """Iterate over `(folder, prefix, names)`: the matches of one folder, or of a part of it."""
+        check_find_pattern(pattern)
+        folder, prefix = self.root(path)
+        select, depth_of_pattern = selector(pattern, prefix)
+        limit = min(depth for depth in (max_depth, depth_of_pattern, float("inf")) if depth)
+        ancestors = frozenset([identity(self.status(path))]) if follow else frozenset()
+        entries = 0
+        pending = [(folder, prefix, 1, ancestors)]  # folders to enter and, three long, parts to yield
+        while pending:
+            item = pending.pop()
+            if len(item) == 3:
+                yield item
+                continue
+            folder, prefix, depth, ancestors = item
+            try:
+                listing = scan(folder, prefix, fail)
+            except OSError as error:
+                if depth == 1:
+                    raise renamed(error, path) from None
+                if error.errno not in ABSENT:  # removed since it was listed
+                    fail(renamed(error, prefix))
+                continue
+            if follow:
+                follow_links(listing, folder, prefix, ancestors, fail)
+            entries += listing.size()
+            tick(entries)
+            names = select(listing.of_type(kind), prefix)
+            dirs = listing.dirs if depth < limit else []
+            if not prefix:
+                names, dirs = guarded(names), guarded(dirs)
+            if not dirs:
+                if names:
+                    names.sort()
+                    yield folder, prefix, names
+                continue
+            part = []
+            parts = []
+            for key in in_order(names, dirs):
+                if not key.endswith(b"/"):
+                    part.append(key)
+                    continue
+                if part:
+                    parts.append((folder, prefix, part))
+                    part = []
+                name = key[:-1]
+                above = ancestors | {listing.ids[os.path.basename(name)]} if follow else ancestors
+                parts.append((folder + b"/" + name, prefix + key, depth + 1, above))
+            if part:
+                parts.append((folder, prefix, part))
+            pending.extend(reversed(parts))
+
+    def du(self, path, fail, tick=no_tick):
+        """`(bytes, files)`: apparent bytes, each inode once; files, each name."""
+        status = self.status(path)
+        if not st_.S_ISDIR(status.st_mode):
+            return (status.st_size, 1) if st_.S_ISREG(status.st_mode) else (0, 0)
+        total = files = entries = 0
+        counted = set()  # inodes with several names
+        folder, prefix = self.root(path)
+        pending = [(folder, prefix)]
+        while pending:
+            folder, prefix = pending.pop()
+            try:
+                names, dirs, size = self.add_up(folder, prefix, counted, fail)
+            except OSError as error:
+                if prefix == self.root(path)[1]:
+                    raise renamed(error, path) from None
+                if error.errno not in ABSENT:
+                    fail(renamed(error, prefix))
+                continue
+            total += size
+            files += names
+            entries += names + len(dirs)
+            tick(entries)
+            pending.extend((folder + b"/" + name, prefix + name + b"/") for name in dirs)
+        return total, files
+
+    def add_up(self, folder, prefix, counted, fail):
+        """`(files, subdirectories, bytes)` of one folder.
+
+        It is read through a descriptor, so that each file's status is looked up from there: on deep
+        trees that saves the kernel most of the work.
+        """
+        if not SCANS_DESCRIPTORS:
+            return self.add_up_entries(folder, folder, prefix, counted, fail)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return self.add_up_entries(descriptor, folder, prefix, counted, fail)
+        finally:
+            os.close(descriptor)
+
+    def add_up_entries(self, place, folder, prefix, counted, fail):
+        files = total = 0
+        dirs = []
+        room = PATH_MAX - 2 - len(folder)
+        with os.scandir(place) as entries:
+            while True:
+                try:
+                    for entry in entries:
+                        if room < 255 and len(os.fsencode(entry.name)) > room:
+                            fail(too_long(prefix + os.fsencode(entry.name)))
+                        elif entry.is_file(follow_symlinks=False):
+                            status = entry.stat(follow_symlinks=False)
+                            files += 1
+                            if status.st_nlink > 1:
+                                if identity(status) in counted:
+                                    continue
+                                counted.add(identity(status))
+                            total += status.st_size
+                        elif entry.is_dir(follow_symlinks=False):
+                            dirs.append(os.fsencode(entry.name))
+                    return files, dirs, total
+                except OSError as error:
+                    if error.errno != errno.ENOENT:
+                        fail(renamed(error, prefix + os.path.basename(os.fsencode(error.filename or b""))))
+
+    # files
+
+    def open(self, path, mode):
+        """A raw file; `mode` is `rb`, `ab`, `r+b`, or `wb` and `xb`, which give a `Replacement`."""
+        try:
+            return self.open_real(self.real(path), mode)
+        except OSError as error:
+            raise renamed(error, path) from None
+
+    def open_real(self, real, mode):
+        if mode not in ("wb", "xb"):
+            return io.FileIO(real, mode.replace("b", ""))
+        if mode == "xb" and os.path.lexists(real):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), real)
+        target = os.path.realpath(real)
+        try:
+            before = os.stat(target)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return Replacement(target, None, mode == "xb")
+        if not st_.S_ISREG(before.st_mode):  # a directory is refused here, a device or FIFO is written to
+            return io.FileIO(target, "w")
+        os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))  # is it ours to write?
+        return Replacement(target, before, False)
+
+    def inside(self, path, name):
+        """The file meant by a target: a directory stands for a file of that name in it."""
+        return path.rstrip("/") + "/" + name if self.isdir(path) else path
+
+    def copy(self, source, target, tick):
+        """Copy a file, verified; `tick` is called with bytes done and in all. Returns the bytes."""
+        target = self.inside(target, os.path.basename(source.rstrip("/")))
+        with self.open(source, "rb") as reader:
+            before = os.fstat(reader.fileno())
+            with self.open(target, "wb") as writer:
+                digest, done = hashlib.sha256(), 0
+                for block in blocks(reader):
+                    digest.update(block)
+                    write_all(writer, block)
+                    done += len(block)
+                    tick(done, max(done, before.st_size))
+                if isinstance(writer, Replacement):
+                    after = os.fstat(reader.fileno())
+                    if (before.st_mtime_ns, done) != (after.st_mtime_ns, after.st_size):
+                        raise OSError(errno.EIO, "the file changed while it was copied", source)
+                    if writer.digest() != digest.digest():
+                        raise OSError(errno.EIO, "the copy differs from the original", target)
+        return done
+
+    # glob
+
+    def glob(self, pattern, path, fail, tick=no_tick):
+        """The blob of all matches, each once, sorted."""
+        if not pattern:
+            raise ValueError("the pattern is empty; '*' matches every name that doesn't begin with a dot")
+        found = set()
+        scans = Scans(fail, tick)
+        patterns = [self.shown(plain) for plain in expand_braces(pattern)]
+        everywhere = Globber(scans, b"", b"")
+        here = self.globber(path, scans) if any(plain[:1] != "/" for plain in patterns) else None
+        for plain in patterns:
+            if plain.startswith("/"):
+                found.update(everywhere.matches(plain))
+            else:
+                found.update(guarded(list(here.matches(plain))))
+        return b"\0".join(sorted(found))
+
+    def globber(self, path, scans):
+        if not st_.S_ISDIR(self.status(path).st_mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        folder, prefix = self.root(path)
+        return Globber(scans, folder + b"/", prefix)
+
+
+class Scans:
+    """Readings of directories, the last of them kept: after `**` each folder is asked for twice."""
+
+    def __init__(self, fail, tick):
+        self.fail, self.tick = fail, tick
+        self.entries = 0
+        self.last = (None, None)
+        self.failed = set()
+
+    def listing(self, folder, prefix):
+        """None where there is no such directory."""
+        if self.last[0] != folder:
+            self.last = (folder, self.read(folder, prefix))
+        return self.last[1]
+
+    def read(self, folder, prefix):
+        try:
+            listing = scan(folder, prefix, self.fail)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return None
+            if folder not in self.failed:
+                self.failed.add(folder)
+                self.fail(renamed(error, prefix))
+            return Listing()
+        self.entries += listing.size()
+        self.tick(self.entries)
+        return listing
+
+    def status(self, look, path, shown):
+        """The status of a path, or None; `look` is `os.stat` or `os.lstat`."""
+        try:
+            return look(path)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                self.fail(renamed(error, shown))
+            return None
+
+
+class Globber:
+    """One pattern at one root. The paths under way are spelled from the root and end in a slash."""
+
+    def __init__(self, scans, folder, prefix):
+        self.scans, self.folder, self.prefix = scans, folder, prefix
+
+    def matches(self, pattern):
+        """Iterate over the matches, spelled with the root's prefix; some may come twice."""
+        head, parts = split_at_magic(pattern)
+        paths = [encode(head)]
+        for part in parts[:-1]:
+            paths = self.enter(paths, part)
+        for path in self.finish(paths, parts[-1]):
+            if path:
+                yield self.prefix + path
+
+    def enter(self, paths, part):
+        """The directories that one component of the pattern, not its last, leads to."""
+        if part == "**":
+            return self.descend(paths)
+        if not has_magic(part):
+            return [path + encode(part) + b"/" for path in paths]
+        found = (path + name + b"/" for path in paths for name in self.select(path, part, only_dirs=True))
+        return list(dict.fromkeys(found))
+
+    def finish(self, paths, part):
+        if part == "":
+            return (path for path in paths if path and self.isdir(path))
+        if part == "**":
+            paths = list(paths)
+            below = (path + name for path in self.descend(paths) for name in self.select(path, "*"))
+            return chain((path for path in paths if self.isdir(path)), below)
+        if has_magic(part):
+            return (path + name for path in paths for name in self.select(path, part))
+        name = encode(part)
+        return (path + name for path in paths if self.status(os.lstat, path + name))
+
+    def descend(self, paths):
+        """Each directory and all below it, neither hidden ones nor through links."""
+        seen = set()
+        pending = list(paths)
+        while pending:
+            path = pending.pop()
+            listing = self.listing(path)
+            if listing is None or path in seen:
+                continue
+            seen.add(path)
+            yield path
+            pending.extend(path + name + b"/" for name in listing.dirs if not name.startswith(b"."))
+
+    def select(self, path, part, only_dirs=False):
+        """The names in one directory that match one component."""
+        listing = self.listing(path)
+        if listing is None:
+            return []
+        names = listing.dirs + listing.links if only_dirs else listing.everything()
+        if not part.startswith("."):
+            names = [name for name in names if not name.startswith(b".")]
+        matching = name_filter(part)
+        names = names if matching is None else matching(names)
+        if only_dirs and listing.links:
+            links = set(listing.links)
+            names = [name for name in names if name not in links or self.isdir(path + name)]
+        return names
+
+    def listing(self, path):
+        folder = self.folder + path
+        return self.scans.listing(folder[:-1] or b"/" if folder else b".", self.prefix + path)
+
+    def status(self, look, path):
+        return self.scans.status(look, self.folder + path, self.prefix + path)
+
+    def isdir(self, path):
+        status = self.status(os.stat, path)
+        return status is not None and st_.S_ISDIR(status.st_mode)
+
+
+def split_at_magic(pattern):
+    """A pattern's head without magic, empty or ending in a slash as given, and its components from there on.
+
+    The last component is empty where the pattern ends in a slash. The head is kept as it was spelled.
+    """
+    plain = pattern.split("/")
+    count = 0
+    while count < len(plain) - 1 and not has_magic(plain[count]):
+        count += 1
+    if count == len(plain) - 1 and not has_magic(plain[-1]):
+        head, slash, last = pattern.rpartition("/")
+        return head + slash, [last]
+    head = "/".join(plain[:count])
+    if count:
+        head = head.rstrip("/") + "/"
+    parts = [part for part in plain[count:-1] if part] + plain[-1:]
+    return head, parts
+
+
+def blocks(reader):
+    return iter(lambda: reader.read(BLOCK), b"")
+
+
+def write_all(writer, block):
+    view = memoryview(block)
+    while view:
+        view = view[writer.write(view) :]
+
+
+class Replacement(io.FileIO):
+    """A new file that takes its name when it is closed: whole, or not at all.
+
+    It is written beside its target under a temporary name. `discard`, an exception inside `with`, and
+    forgetting to close it leave what was there before.
+    """
+
+    def __init__(self, target, before, exclusive):
+        self.target, self.before, self.exclusive = target, before, exclusive
+        name = b".clustrix-" + binascii.hexlify(os.urandom(8)) + b".tmp"
+        self.temporary = os.path.join(os.path.dirname(target), name)
+        self.pending = False
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(self.temporary, flags, 0o600 if before else 0o666)
+        super().__init__(descriptor, "r+")
+        self.pending = True
+
+    def readable(self):
+        return False
+
+    def digest(self):
+        """The SHA-256 of what was written, read back."""
+        found = hashlib.sha256()
+        self.seek(0)
+        for block in blocks(super()):
+            found.update(block)
+        return found.digest()
+
+    def close(self):
+        if self.pending:
+            try:
+                self.publish()
+            finally:
+                self.discard()
+        super().close()
+
+    def publish(self):
+        if self.before:
+            self.keep_attributes()
+        os.fsync(self.fileno())
+        if self.exclusive:
+            os.link(self.temporary, self.target)  # unlike a rename, fails where somebody was faster
+            os.unlink(self.temporary)
+        else:
+            os.rename(self.temporary, self.target)
+        self.pending = False
+
+    def keep_attributes(self):
+        if self.before.st_uid != os.geteuid() or self.before.st_gid != os.getegid():
+            try:
+                os.fchown(self.fileno(), self.before.st_uid, self.before.st_gid)
+            except PermissionError:
+                pass  # only root gives files away
+        os.fchmod(self.fileno(), self.before.st_mode & 0o777)
+
+    def discard(self):
+        """Leave what was there before. After `close` it does nothing."""
+        if self.pending:
+            self.pending = False
+            os.unlink(self.temporary)
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            self.discard()
+        self.close()
+
+    def __del__(self):
+        self.discard()
+        super().close()
+
+
+def selector(pattern, root):
+    """A function from a folder's names and its prefix to the names that match, and the depth it can reach."""
+    if "/" not in pattern:
+        matching = name_filter(pattern)
+        return (lambda names, prefix: names if matching is None else matching(names)), None
+    match, depth = path_filter(pattern)
+
+    def select(names, prefix):
+        below = decode(prefix[len(root) :])
+        below = below[2:] if below.startswith("./") else below  # as `guarded` spells it
+        return [name for name in names if match(below + decode(name))]
+
+    return select, depth

@@ -1,0 +1,82 @@
+"""The exceptions and warnings that are Clustrix's own.
+
+Failures of the filesystem stay what Python raises for them (`FileNotFoundError`, `PermissionError`, …,
+with errno and filename), from every backend. What stands here is all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ClustrixError(Exception):
+    """The base of every exception that Clustrix defines."""
+
+
+class ConfigError(ClustrixError, ValueError):
+    """A configuration value, file or variable is wrong. The message says which, where, and what is allowed."""
+
+
+class BackendNotFoundError(ClustrixError, LookupError):
+    """No installed backend (or extension) has the name that the config asks for."""
+
+
+class BackendLoadError(ClustrixError):
+    """The backend (or extension) is installed but can't be used: its import fails, or two distributions claim its name."""
+
+
+class BackendIncompatibleError(ClustrixError):
+    """The backend (or extension) breaks the plugin contract.
+
+    Attributes:
+        findings: every violation that was found, one sentence each.
+    """
+
+    def __init__(self, message: str, findings: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
+
+
+class UnsupportedOperationError(ClustrixError, NotImplementedError):
+    """The backend does not implement this optional operation, or this argument of it."""
+
+
+class ConnectionFailedError(ClustrixError, ConnectionError):
+    """The host can't be reached, or the connection was lost."""
+
+
+class AuthenticationFailedError(ConnectionFailedError):
+    """The host refused every way of logging in that was tried."""
+
+
+class HostKeyError(ConnectionFailedError):
+    """The host's key is unknown, or isn't the one that known_hosts holds."""
+
+
+class OperationTimeoutError(ClustrixError, TimeoutError):
+    """An operation took longer than `op_timeout`."""
+
+
+class PartialResultWarning(UserWarning):
+    """Something below the given path could not be read; the result holds all the rest.
+
+    Attributes:
+        failures: the `OSError` of each place that was left out, in the order in which they were met.
+    """
+
+    def __init__(self, failures: Sequence[OSError]) -> None:
+        self.failures = tuple(failures)
+        shown = [f"{printable(failure.filename)}: {failure.strerror}" for failure in self.failures[:5]]
+        if len(self.failures) > len(shown):
+            shown.append(f"and {len(self.failures) - len(shown)} more")
+        places = "1 place" if len(self.failures) == 1 else f"{len(self.failures)} places"
+        super().__init__(
+            f"the result is partial: {places} could not be read ({'; '.join(shown)}); "
+            'pass on_error="raise" to make this an error'
+        )
+
+
+def printable(name: object) -> str:
+    """A name as it may be shown in a message: control characters and undecodable bytes are escaped."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)[1:-1]

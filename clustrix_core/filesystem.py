@@ -1,0 +1,497 @@
+"""`ClusterFilesystem`: the typed face of the hooks, and the only caller of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import weakref
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import IO, Any, Literal, TypeVar, cast, overload
+
+from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationError
+from clustrix_core.files import open_binary, open_text
+from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
+from clustrix_core.models import DiskUsage, FileInfo
+from clustrix_core.profiles import get_config
+from clustrix_core.session import Session, pool
+from clustrix_core.stream import Stream
+
+Path = str | os.PathLike[str]
+Choice = TypeVar("Choice", bound=str)
+
+
+class ClusterFilesystem:
+    """The files of the place that a config names: this machine, a host, or a cluster.
+
+    All objects with equal configs share one session. Nothing is opened before the first call. Use it as
+    a context manager, or `close` it, to let an idle session go early; it may be shared by threads.
+
+    Args:
+        config: the place; None means the active config (see `configure`).
+
+    Raises:
+        TypeError: `config` is something else. What is wrong with its content shows at the first call:
+            `BackendNotFoundError`, `ConfigError` and so on.
+    """
+
+    def __init__(self, config: ClusterConfig | None = None) -> None:
+        self.config = checked_config(config)
+        self._join_pool()
+
+    def _join_pool(self) -> None:
+        self._generation = pool.generation
+        self._shared = pool.acquire(self.config)
+        self._release = weakref.finalize(self, pool.release, self._shared)
+        self._release.atexit = False
+
+    def _session(self) -> Session:
+        if self._generation != pool.generation:  # after a fork, or when the pool was closed
+            self._release.detach()
+            self._join_pool()
+        elif not self._release.alive:
+            raise ValueError("this ClusterFilesystem is closed; make a new one")
+        return self._shared.session or self._shared.opened()
+
+    def close(self) -> None:
+        """Let go of the session. Closing twice does nothing."""
+        self._release()
+
+    def __enter__(self) -> ClusterFilesystem:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ClusterFilesystem({self.config!r})"
+
+    def _call(self, name: str, **arguments: object) -> Any:
+        """Call one hook of the session."""
+        session = self._session()
+        if name in session.missing:
+            raise UnsupportedOperationError(
+                f"the backend {self.config.cluster_type!r} does not implement {name.removeprefix('clustrix_')}"
+            )
+        result = getattr(session.hook, name)(**arguments)
+        if result is None:
+            raise BackendIncompatibleError(
+                f"{name} of the backend {self.config.cluster_type!r} returned None, or an extension around it did "
+                "(a wrapper must end in `return (yield)`)"
+            )
+        return result
+
+    @overload
+    def ls(self, path: Path = ".", *, detail: Literal[False] = False) -> list[str]: ...
+    @overload
+    def ls(self, path: Path = ".", *, detail: Literal[True]) -> list[FileInfo]: ...
+    def ls(self, path: Path = ".", *, detail: bool = False) -> list[str] | list[FileInfo]:
+        """List a directory; see `clustrix_core.hookspecs.clustrix_ls` for the rules. One round trip.
+
+        Args:
+            path: the directory.
+            detail: return `FileInfo`s of the entries themselves instead of names.
+
+        Returns:
+            The names, dotfiles included, without `.` and `..`, in the order of their bytes.
+
+        Raises:
+            OSError: as `os.listdir`; of a file, NotADirectoryError.
+        """
+        return cast("list[str]", self._call("clustrix_ls", path=checked_path(path), detail=bool(detail)))
+
+    @overload
+    def find(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: Literal[False] = False,
+        type: EntryType = "f",
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> list[str]: ...
+    @overload
+    def find(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: Literal[True],
+        type: EntryType = "f",
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> list[FileInfo]: ...
+    def find(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: bool = False,
+        type: EntryType = "f",  # noqa: A002 (find's own word)
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> list[str] | list[FileInfo]:
+        """Find files below `path`: all that `iterfind`, with the same arguments, streams, as a list."""
+        found = self.iterfind(
+            pattern,
+            path,
+            detail=cast("Literal[True]", detail),
+            type=type,
+            max_depth=max_depth,
+            follow_symlinks=follow_symlinks,
+            on_error=on_error,
+            progress=progress,
+        )
+        return found.read()
+
+    @overload
+    def iterfind(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: Literal[False] = False,
+        type: EntryType = "f",
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> Stream[str]: ...
+    @overload
+    def iterfind(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: Literal[True],
+        type: EntryType = "f",
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> Stream[FileInfo]: ...
+    def iterfind(
+        self,
+        pattern: str,
+        path: Path = ".",
+        *,
+        detail: bool = False,
+        type: EntryType = "f",  # noqa: A002 (find's own word)
+        max_depth: int | None = None,
+        follow_symlinks: bool = False,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> Stream[str] | Stream[FileInfo]:
+        """Find files below `path`, as a stream: memory is bounded by the largest folder.
+
+        Args:
+            pattern: matched against basenames (`*`, `?`, `[…]`, `[!…]`, case-sensitive, dotfiles match); with
+                a slash in it, against the path below `path`, `**` being any number of components.
+            path: where to begin. A file is itself a candidate.
+            detail: give `FileInfo`s instead of paths.
+            type: `"f"` regular files, `"d"` directories, `"l"` symbolic links.
+            max_depth: 1 means the direct children, None all the way down.
+            follow_symlinks: as `find -L`.
+            on_error: `"warn"` leaves out what can't be read and issues one `PartialResultWarning` at the end;
+                `"raise"` raises at the first.
+            progress: called with the number of entries seen so far, and None.
+
+        Returns:
+            A `Stream` of paths, spelled from `path`, in the order of their bytes. One round trip, then it flows.
+
+        Raises:
+            ValueError: a pattern that is empty, absolute, ends in a slash or contains `..`; `max_depth` below 1.
+            OSError: `path` is missing or can't be read; raised here or by the first step of the stream.
+        """
+        if max_depth is not None and (isinstance(max_depth, bool) or not isinstance(max_depth, int)):
+            raise TypeError(f"max_depth must be an int or None, not {max_depth!r}")
+        if max_depth is not None and max_depth < 1:
+            raise ValueError(f"max_depth must be 1 (the direct children) or more, not {max_depth}")
+        return cast(
+            "Stream[str]",
+            self._call(
+                "clustrix_find",
+                pattern=checked_pattern(pattern),
+                path=checked_path(path),
+                detail=bool(detail),
+                type=checked_choice("type", type, ("f", "d", "l")),
+                max_depth=max_depth,
+                follow_symlinks=bool(follow_symlinks),
+                on_error=checked_choice("on_error", on_error, ("warn", "raise")),
+                progress=progress,
+            ),
+        )
+
+    @overload
+    def stat(self, path: Path, *, follow_symlinks: bool = True) -> FileInfo: ...
+    @overload
+    def stat(
+        self, path: Iterable[Path], *, follow_symlinks: bool = True, on_error: Literal["raise"] = "raise"
+    ) -> list[FileInfo]: ...
+    @overload
+    def stat(
+        self, path: Iterable[Path], *, follow_symlinks: bool = True, on_error: Literal["return"]
+    ) -> list[FileInfo | OSError]: ...
+    def stat(
+        self, path: Path | Iterable[Path], *, follow_symlinks: bool = True, on_error: OnStatError = "raise"
+    ) -> FileInfo | list[FileInfo] | list[FileInfo | OSError]:
+        """Tell the status of one file or of many, in one round trip.
+
+        Args:
+            path: a path, or several.
+            follow_symlinks: tell of what a link points to, rather than of the link.
+            on_error: with several paths, `"raise"` the first failure or `"return"` each in its place.
+
+        Returns:
+            A `FileInfo`, or a list with one item for each path.
+
+        Raises:
+            OSError: as `os.stat`.
+        """
+        single = isinstance(path, (str, bytes, os.PathLike))
+        paths = [path] if single else path
+        if not isinstance(paths, Iterable) or isinstance(paths, ClusterConfig):
+            raise TypeError(_wrong_path(paths))
+        results = self._call(
+            "clustrix_stat",
+            paths=[checked_path(cast("Path", one)) for one in paths],
+            follow_symlinks=bool(follow_symlinks),
+            on_error=checked_choice("on_error", on_error, ("raise", "return")),
+        )
+        if not single:
+            return cast("list[FileInfo]", results)
+        if isinstance(results[0], OSError):
+            raise results[0]
+        return cast("FileInfo", results[0])
+
+    def exists(self, path: Path) -> bool:
+        """Tell whether there is such a file; links are followed. One round trip.
+
+        Raises:
+            OSError: it can't be told, for any reason but ENOENT, ENOTDIR and ELOOP.
+        """
+        return cast("bool", self._call("clustrix_exists", path=checked_path(path)))
+
+    def isdir(self, path: Path) -> bool:
+        """Tell whether it is a directory; links are followed. Errors and round trips: as `exists`."""
+        return cast("bool", self._call("clustrix_isdir", path=checked_path(path)))
+
+    def isfile(self, path: Path) -> bool:
+        """Tell whether it is a regular file; links are followed. Errors and round trips: as `exists`."""
+        return cast("bool", self._call("clustrix_isfile", path=checked_path(path)))
+
+    def glob(
+        self, pattern: str, path: Path = ".", *, on_error: OnError = "warn", progress: Progress | None = None
+    ) -> list[str]:
+        """Expand a shell pattern: `*`, `?`, `[…]`, `**`, and braces. One round trip.
+
+        Args:
+            pattern: as `glob.glob(pattern, root_dir=path, recursive=True)` of Python 3.11 takes it, save that `**` does
+                not pass through links; and with bash's braces. Absolute ones, and those that begin with `~/`,
+                ignore `path`.
+            path: the directory where a relative pattern begins.
+            on_error: as for `iterfind`.
+            progress: as for `iterfind`.
+
+        Returns:
+            The matches, joined to `path`, in the order of their bytes. No match is an empty list.
+
+        Raises:
+            ValueError: the pattern is empty, or its braces stand for more than 10,000 patterns.
+            OSError: `path` is missing, or no directory.
+        """
+        return cast(
+            "list[str]",
+            self._call(
+                "clustrix_glob",
+                pattern=checked_pattern(pattern),
+                path=checked_path(path),
+                on_error=checked_choice("on_error", on_error, ("warn", "raise")),
+                progress=progress,
+            ),
+        )
+
+    def du(
+        self, path: Path = ".", *, on_error: OnError = "warn", progress: Progress | None = None
+    ) -> DiskUsage:
+        """Add up the regular files at and below `path`. One round trip.
+
+        Args:
+            path: where to begin; of a file, the sum is its size.
+            on_error: as for `iterfind`.
+            progress: as for `iterfind`.
+
+        Returns:
+            Their apparent bytes, hard links counted once, and the number of their names.
+
+        Raises:
+            OSError: `path` is missing or can't be read.
+        """
+        return cast(
+            "DiskUsage",
+            self._call(
+                "clustrix_du",
+                path=checked_path(path),
+                on_error=checked_choice("on_error", on_error, ("warn", "raise")),
+                progress=progress,
+            ),
+        )
+
+    def count_files(
+        self,
+        path: Path = ".",
+        pattern: str = "*",
+        *,
+        on_error: OnError = "warn",
+        progress: Progress | None = None,
+    ) -> int:
+        """Count what `find(pattern, path)` would return. Arguments and errors: as `iterfind`. One round trip."""
+        return cast(
+            "int",
+            self._call(
+                "clustrix_count_files",
+                path=checked_path(path),
+                pattern=checked_pattern(pattern),
+                on_error=checked_choice("on_error", on_error, ("warn", "raise")),
+                progress=progress,
+            ),
+        )
+
+    def readlink(self, path: Path) -> str:
+        """Tell where a symbolic link points. One round trip.
+
+        Raises:
+            OSError: EINVAL where it is no link.
+            UnsupportedOperationError: the backend can't.
+        """
+        return cast("str", self._call("clustrix_readlink", path=checked_path(path)))
+
+    def open(
+        self,
+        path: Path,
+        mode: str = "r",
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """Open a file of the place, as the builtin `open` does here.
+
+        A file opened with `w` or `x` appears under its name, whole, when it is closed; an exception inside `with`
+        leaves what was there before.
+
+        Args:
+            path: the file.
+            mode: `r`, `w`, `x`, `a` or `r+`, with `b` for bytes.
+            encoding: of text, UTF-8 unless given.
+            errors: what to do about bytes that can't be decoded, as for the builtin.
+            newline: how line ends are translated, as for the builtin.
+
+        Raises:
+            ValueError: the mode is none of these.
+            OSError: as the builtin.
+            UnsupportedOperationError: the backend can't.
+        """
+        binary = mode.replace("b", "", 1).replace("t", "", 1)
+        if binary not in ("r", "w", "x", "a", "r+"):
+            raise ValueError(f"mode must be one of r, w, x, a, r+, with b for bytes; not {mode!r}")
+        raw: io.RawIOBase = self._call("clustrix_open", path=checked_path(path), mode=binary[0] + "b" + binary[1:])
+        if "b" in mode:
+            if encoding is not None or errors is not None or newline is not None:
+                raw.close()
+                raise ValueError("a binary file takes no encoding, errors or newline")
+            return open_binary(raw, owner=self)
+        return open_text(raw, encoding or "utf-8", errors, newline, owner=self)
+
+    def get(self, path: Path, target: Path, *, progress: Progress | None = None) -> int:
+        """Copy a file of the place to this machine, verified.
+
+        Args:
+            path: the file there.
+            target: the file to make here, which appears when it is whole; a directory stands for a file of the
+                same name in it.
+            progress: called with the bytes done and the bytes in all.
+
+        Returns:
+            The bytes copied.
+
+        Raises:
+            OSError: of either side; EIO where the file changed meanwhile or the copy proves different.
+            UnsupportedOperationError: the backend can't.
+        """
+        here = os.path.abspath(os.path.expanduser(checked_path(target)))
+        return cast("int", self._call("clustrix_get", path=checked_path(path), target=here, progress=progress))
+
+    def put(self, source: Path, path: Path, *, progress: Progress | None = None) -> int:
+        """Copy a file of this machine to the place, verified: the mirror image of `get`."""
+        here = os.path.abspath(os.path.expanduser(checked_path(source)))
+        return cast("int", self._call("clustrix_put", source=here, path=checked_path(path), progress=progress))
+
+
+def checked_config(config: object) -> ClusterConfig:
+    """The config that is meant."""
+    if config is None:
+        return get_config()
+    if not isinstance(config, ClusterConfig):
+        raise TypeError(f"config must be a ClusterConfig or None, not {type(config).__name__}")
+    return config
+
+
+def checked_path(path: object) -> str:
+    """A path as text; an empty one is the current directory."""
+    if type(path) is not str:
+        path = _text(path)
+    if "\0" in path:
+        raise ValueError(f"a path can't contain a NUL byte: {path!r}")
+    if not path.isascii():
+        _refuse_unencodable(path)
+    return path or "."
+
+
+def checked_pattern(pattern: object) -> str:
+    if not isinstance(pattern, str):
+        raise TypeError(f"the pattern must be a str, not {type(pattern).__name__}")
+    if not pattern:
+        raise ValueError("the pattern is empty; '*' matches every name")
+    if "\0" in pattern:
+        raise ValueError(f"a pattern can't contain a NUL byte: {pattern!r}")
+    _refuse_unencodable(pattern)
+    return pattern
+
+
+def checked_choice(name: str, value: Choice, allowed: Sequence[str]) -> Choice:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}")
+    return value
+
+
+def _text(path: object) -> str:
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(_wrong_path(path))
+    return text
+
+
+def _wrong_path(path: object) -> str:
+    if isinstance(path, bytes):
+        return f"a path must be str, not bytes; os.fsdecode makes one: {path!r}"
+    if isinstance(path, ClusterConfig):
+        return "a path must be str or os.PathLike, not a ClusterConfig; pass it as config=..."
+    return f"a path must be str or os.PathLike, not {type(path).__name__}"
+
+
+def _refuse_unencodable(text: str) -> None:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError(f"no file can have this name, which holds a lone surrogate: {text!r}") from None

@@ -1,0 +1,537 @@
+"""Configs from outside the program: `clustrix.yml`, `CLUSTRIX_*` variables, and the active config.
+
+The active config is put together from, the first winning:
+
+1. keyword arguments (of `configure` or `load_config`);
+2. `CLUSTRIX_<FIELD>` variables, such as `CLUSTRIX_USERNAME`; an empty one counts as not set;
+3. `clustrix.yml`: in the current folder or its parents, up to the home folder or the filesystem's boundary,
+   else in `$XDG_CONFIG_HOME/clustrix` (`~/.config/clustrix`);
+4. the defaults of the backend.
+
+The file holds either fields, or `profiles:` (fields by profile name) and perhaps `default_profile:`. The active
+profile is `CLUSTRIX_PROFILE`, else the `default_profile`, else the only one. A named profile is looked for in the
+nearest file, then in the user's. `CLUSTRIX_CONFIG` is the path of a file to read instead of searching.
+
+A file is read only if it belongs to the user or root and nobody else can write it. All its values are read
+as text and mean what they look like: `02:00:00` is a time, `no` is a word; only `null` and nothing are None.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import stat
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from clustrix_core.config import ClusterConfig, InvalidFieldsError, given, secret_fields, summary
+from clustrix_core.discovery import load_backend
+from clustrix_core.errors import BackendNotFoundError, ConfigError, printable
+
+if TYPE_CHECKING:
+    import yaml
+
+FILE_NAME = "clustrix.yml"
+PREFIX = "CLUSTRIX_"
+_SPECIAL = ("CLUSTRIX_PROFILE", "CLUSTRIX_CONFIG")
+
+
+class ConfigWarning(UserWarning):
+    """A file or variable was passed over, or something was not saved. The message says what to do about it."""
+
+
+@dataclass(frozen=True)
+class ExplainedConfig:
+    """A config, and where it comes from.
+
+    Attributes:
+        config: the config, an instance of the backend's `config_model`.
+        origins: for each field of the config `"default"`, `"argument"`, the name of a variable, or the file and
+            line as `"/path/clustrix.yml:12"`.
+    """
+
+    config: ClusterConfig
+    origins: dict[str, str]
+
+
+# ---- the active config
+
+_active: dict[str, ClusterConfig] = {}
+
+
+def get_config() -> ClusterConfig:
+    """The active config: what `configure` set, else what `load_config()` loads.
+
+    Files and variables are read once in a process; `configure()` reads them again.
+
+    Raises:
+        ConfigError, BackendNotFoundError: as `load_config`.
+    """
+    config = _active.get("config")
+    # Setting only what isn't set is atomic: all threads get the same config, and none undoes `configure`.
+    return config if config is not None else _active.setdefault("config", load_config())
+
+
+def configure(config: ClusterConfig | None = None, **fields: Any) -> ClusterConfig:
+    """Set the active config of this process.
+
+    - `configure(config)` makes it that config; with fields, a copy in which these are changed.
+    - `configure(cluster_type="ssh", …)` makes it `load_config(cluster_type="ssh", …)`: variables and files fill
+      in what isn't given. `profile=` and `path=` are taken as there.
+    - `configure()` forgets what was set, and reads variables and files anew.
+
+    Args:
+        config: the config to make active.
+        fields: fields that win over anything else.
+
+    Returns:
+        The active config. When this raises, the active config is what it was.
+
+    Raises:
+        ConfigError, BackendNotFoundError: as `load_config`.
+    """
+    if config is None:
+        config = load_config(**fields)
+    elif not isinstance(config, ClusterConfig):
+        raise ConfigError(
+            f"configure() takes a ClusterConfig, and a value of type {type(config).__name__} was given; "
+            "give fields by their names: configure(cluster_type=...)"
+        )
+    elif fields:
+        config = config.model_copy(update=fields)
+    _active["config"] = config
+    return config
+
+
+# ---- loading
+
+
+def load_config(
+    profile: str | None = None, path: str | os.PathLike[str] | None = None, **overrides: Any
+) -> ClusterConfig:
+    """Load a config from variables and files, without making it the active one.
+
+    Without `profile` this is what the active config would be: overrides win over `CLUSTRIX_*` variables, these
+    over the file. A profile that is named here is taken as its file has it: variables for fields are *not*
+    laid over it, only the overrides are.
+
+    Args:
+        profile: name of a profile.
+        path: the file to read, instead of searching and of `CLUSTRIX_CONFIG`.
+        overrides: fields that win over anything else.
+
+    Returns:
+        An instance of the `config_model` of the backend that `cluster_type` names.
+
+    Raises:
+        ConfigError: a file, a variable or a field is wrong, or there is no such profile.
+        BackendNotFoundError: there is no such backend.
+    """
+    return explain_config(profile, path, **overrides).config
+
+
+def explain_config(
+    profile: str | None = None, path: str | os.PathLike[str] | None = None, **overrides: Any
+) -> ExplainedConfig:
+    """Load a config as `load_config` does, and tell where each of its values comes from.
+
+    Arguments and errors: as `load_config`.
+    """
+    texts = _variables() if profile is None else {}
+    layers: _Layer = dict(_file_layer(_wanted(profile), path))
+    layers |= {name: text for name, text in texts.items() if name == "cluster_type"}
+    layers |= {name: _Given(value, "argument") for name, value in overrides.items()}
+    model = _backend_model(layers.get("cluster_type"))
+    layers = {**layers, **_parsed(texts, model), **{name: layers[name] for name in overrides}}
+    config = _validated(model, layers)
+    origins = {name: layers[name].origin if name in layers else "default" for name in model.model_fields}
+    return ExplainedConfig(config, origins)
+
+
+def list_profiles() -> dict[str, str]:
+    """The names of all profiles that `load_config` finds from here, each with the path of its file.
+
+    Raises:
+        ConfigError: a file is wrong.
+    """
+    profiles: dict[str, str] = {}
+    for file in _files(None):
+        for name in file.profiles or ():
+            profiles.setdefault(name, file.path)
+    return profiles
+
+
+class _Given(NamedTuple):
+    """A value that isn't validated yet, and where it comes from."""
+
+    value: Any
+    origin: str
+
+
+_Layer = dict[str, _Given]
+
+
+def _backend_model(cluster_type: _Given | None) -> type[ClusterConfig]:
+    layer = {} if cluster_type is None else {"cluster_type": cluster_type}
+    name = _validated(ClusterConfig, layer).cluster_type
+    try:
+        return load_backend(name).config_model
+    except BackendNotFoundError as error:
+        origin = "" if cluster_type is None else _prefix(cluster_type.origin)
+        message = f"{origin}{error}"
+    raise BackendNotFoundError(message)
+
+
+def _validated(model: type[ClusterConfig], layer: _Layer) -> ClusterConfig:
+    try:
+        return model(**{name: item.value for name, item in layer.items()})
+    except InvalidFieldsError as error:
+        problems = error.problems
+    origins = {name: _prefix(item.origin) for name, item in layer.items()}
+    raise ConfigError(summary(origins.get(problem.field, "") + problem.text for problem in problems))
+
+
+def _prefix(origin: str) -> str:
+    return "" if origin == "argument" else f"{printable(origin)}: "
+
+
+# ---- variables
+
+
+def _variables() -> _Layer:
+    """The `CLUSTRIX_*` variables that stand for fields, as text."""
+    return {
+        name.removeprefix(PREFIX).lower(): _Given(text, name)
+        for name, text in os.environ.items()
+        if name.startswith(PREFIX) and name not in _SPECIAL and text
+    }
+
+
+def _wanted(profile: str | None) -> _Given | None:
+    if profile is not None:
+        return _Given(profile, "argument")
+    name = os.environ.get("CLUSTRIX_PROFILE")
+    return _Given(name, "CLUSTRIX_PROFILE") if name else None
+
+
+def _parsed(texts: _Layer, model: type[ClusterConfig]) -> _Layer:
+    """Variables as values of a model's fields. A name that is like no field's is passed over with a warning."""
+    layer: _Layer = {}
+    for name, (text, origin) in texts.items():
+        field = model.model_fields.get(name)
+        if field is not None:
+            layer[name] = _Given(_parse(name, text, field.annotation, origin), origin)
+        elif difflib.get_close_matches(name, model.model_fields):
+            layer[name] = _Given(text, origin)  # the model refuses it, and names the nearest field
+        else:
+            _warn(f"the variable {printable(origin)} is passed over: {model.__name__} has no such field; unset it")
+    return layer
+
+
+def _parse(name: str, text: str, annotation: Any, origin: str) -> Any:
+    kinds = _kinds(annotation)
+    if text.lstrip().startswith(("[", "{")) and kinds & {tuple, dict}:
+        root = _compose(text, origin)
+        return None if root is None else _value(root, origin)
+    if kinds <= {tuple, type(None)}:
+        # A command has spaces in it; names of modules and extensions have none.
+        return text.splitlines() if name == "pre_execution_commands" else re.split(r"[,\s]+", text.strip(", \t\n"))
+    return text
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """What a field can hold: `tuple` for any sequence or set, `dict` for any mapping or model, else the type."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return set().union(*(_kinds(each) for each in get_args(annotation)))
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    kind = origin or annotation
+    if isinstance(kind, type) and issubclass(kind, (tuple, list, set, frozenset)):
+        return {tuple}
+    if isinstance(kind, type) and issubclass(kind, (Mapping, BaseModel)):
+        return {dict}
+    return {kind}
+
+
+# ---- files
+
+
+@dataclass(frozen=True)
+class _File:
+    """What stands in a `clustrix.yml`: fields, or else profiles and the name of one."""
+
+    path: str
+    fields: _Layer
+    profiles: dict[str, _Layer] | None
+    default_profile: _Given | None
+
+
+class _UnusableFileError(ConfigError):
+    """A file can't be read, or should not be trusted."""
+
+
+def _file_layer(name: _Given | None, path: str | os.PathLike[str] | None) -> _Layer:
+    """The fields of a named profile; without a name those of the nearest file."""
+    looked: list[_File] = []
+    for file in _files(path):
+        looked.append(file)
+        if name is None:
+            if file.profiles is None:
+                return file.fields
+            name = _active_profile(file)
+        if name.value in (file.profiles or {}):
+            return (file.profiles or {})[name.value]
+    if name is None:
+        return {}
+    raise ConfigError(_no_profile(name, looked))
+
+
+def _active_profile(file: _File) -> _Given:
+    names = list(file.profiles or ())
+    if file.default_profile is not None:
+        return file.default_profile
+    if len(names) == 1:
+        return _Given(names[0], file.path)
+    raise ConfigError(
+        f"{printable(file.path)}: no profile is chosen; set CLUSTRIX_PROFILE, or default_profile in the file, "
+        f"to one of: {_listed(names)}"
+    )
+
+
+def _no_profile(name: _Given, looked: list[_File]) -> str:
+    names = list(dict.fromkeys(each for file in looked for each in file.profiles or ()))
+    near = difflib.get_close_matches(name.value, names, n=1)
+    hint = f"did you mean {printable(near[0])!r}? " if near else ""
+    where = _listed([file.path for file in looked]) if looked else f"(found no {FILE_NAME})"
+    return (
+        f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}; {hint}"
+        f"Profiles: {_listed(names)}. Looked in: {where}"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(printable(name) for name in names) or "none"
+
+
+def _files(path: str | os.PathLike[str] | None) -> Iterator[_File]:
+    """The files in which profiles are looked for, the nearest first. Each is read when it is asked for."""
+    explicit = path if path is not None else os.environ.get("CLUSTRIX_CONFIG")
+    if explicit:
+        yield _load(_absolute(explicit))
+        return
+    nearest = next(filter(None, map(_found, _project_files())), None)
+    if nearest is not None:
+        yield nearest
+    own = _user_file()
+    if nearest is None or nearest.path != own:
+        found = _found(own)
+        if found is not None:
+            yield found
+
+
+def _found(path: str) -> _File | None:
+    if not os.path.lexists(path):
+        return None
+    try:
+        return _load(path)
+    except _UnusableFileError as error:
+        _warn(f"passed over: {error}")
+        return None
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return os.path.abspath(os.path.expanduser(os.fspath(path)))
+
+
+def _user_file() -> str:
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(folder):
+        folder = os.path.expanduser("~/.config")
+    return os.path.join(folder, "clustrix", FILE_NAME)
+
+
+def _project_files() -> Iterator[str]:
+    """Candidates from the current folder up to the home folder, or as far as the filesystem goes."""
+    try:
+        folder = Path.cwd()
+        device = folder.stat().st_dev
+    except OSError:  # the current folder was deleted
+        return
+    home = os.path.realpath(os.path.expanduser("~"))
+    for parent in (folder, *folder.parents):
+        if parent.stat().st_dev != device:
+            return
+        yield str(parent / FILE_NAME)
+        if str(parent) == home:
+            return
+
+
+def _load(path: str) -> _File:
+    root = _document(path)
+    if root is None:
+        return _File(path, {}, None, None)
+    pairs = _pairs(root, path)
+    if not pairs.keys() & {"profiles", "default_profile"}:
+        return _File(path, _layer(root, path), None, None)
+    for name, (key, _) in pairs.items():
+        if name not in ("profiles", "default_profile"):
+            _fault(path, key, f"{printable(name)} stands beside profiles; move it into one of them")
+    profiles = {}
+    if "profiles" in pairs:
+        bodies = _pairs(pairs["profiles"][1], path)
+        profiles = {name: _layer(body, path) for name, (_, body) in bodies.items()}
+    default = _layer(root, path).get("default_profile")
+    if default is not None and not isinstance(default.value, str):
+        _fault(path, pairs["default_profile"][0], "default_profile should be the name of a profile")
+    return _File(path, {}, profiles, default)
+
+
+def _document(path: str) -> yaml.Node | None:
+    data = _read(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", "replace")
+        raise ConfigError(f"{_position(path, before)}: this is no UTF-8; save the file as UTF-8") from None
+    return _compose(text, path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            _check_trust(path, os.fstat(file.fileno()), os.lstat(path))
+            return file.read()
+    except OSError as error:
+        raise _UnusableFileError(f"{printable(path)}: {error.strerror}; check the path and permissions") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO without a writer would wait for one
+
+
+def _check_trust(path: str, status: os.stat_result, link: os.stat_result) -> None:
+    name = printable(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise _UnusableFileError(f"{name}: this is no regular file; remove it")
+    for owner in (status.st_uid, link.st_uid):
+        if owner not in (0, os.geteuid()):
+            raise _UnusableFileError(
+                f"{name}: it belongs to user {owner}, who could put commands into it; if you trust it, make it "
+                f"yours: chown {os.geteuid()} {shlex.quote(name)}"
+            )
+    if status.st_mode & 0o022:
+        raise _UnusableFileError(
+            f"{name}: others can write to it; check what it says, then: chmod go-w {shlex.quote(name)}"
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConfigWarning, stacklevel=2)
+
+
+# ---- YAML: every scalar is text
+
+_NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+_LIST, _MAPPING, _MERGE = "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "tag:yaml.org,2002:merge"
+
+
+@cache
+def _dialect() -> tuple[type[yaml.SafeLoader], type[yaml.SafeDumper]]:
+    """A loader and a dumper that agree that all but null and the merge key is text."""
+    import yaml
+
+    null = [(_NULL, re.compile(r"(null|Null|NULL)?\Z"))]
+    resolvers = {"": null, "n": null, "N": null, "<": [(_MERGE, re.compile(r"<<\Z"))]}
+    body = {"yaml_implicit_resolvers": resolvers}
+    return type("Loader", (yaml.SafeLoader,), body), type("Dumper", (yaml.SafeDumper,), body)
+
+
+@contextmanager
+def _yaml_errors(text: str, source: str) -> Iterator[None]:
+    import yaml
+
+    try:
+        yield
+        return
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{printable(source)}:{mark.line + 1}:{mark.column + 1}" if mark else printable(source)
+        message = f"{place}: {_discreet(error.problem or 'this is no valid YAML')}"
+    except yaml.reader.ReaderError as error:
+        message = f"{_position(source, text[: error.position])}: this character isn't allowed in YAML"
+    except RecursionError:
+        message = f"{printable(source)}: this is nested too deeply"
+    raise ConfigError(message)
+
+
+def _discreet(problem: str) -> str:
+    """PyYAML's message without the words that it quotes: `password: *x` is an alias to it, and perhaps a secret."""
+    return re.sub(r"'([^']*)'", lambda m: m[0] if len(m[1]) < 3 or m[1][0] == "<" else "'...'", problem)
+
+
+def _compose(text: str, source: str) -> yaml.Node | None:
+    import yaml
+
+    with _yaml_errors(text, source):
+        return yaml.compose(text, Loader=_dialect()[0])  # type: ignore[no-any-return]
+
+
+def _value(node: yaml.Node, source: str) -> Any:
+    if node.tag == _NULL:
+        return None
+    if node.tag == _TEXT:
+        return node.value
+    if node.tag == _LIST:
+        return [_value(item, source) for item in node.value]
+    return {name: _value(item, source) for name, (_, item) in _pairs(node, source).items()}
+
+
+def _layer(node: yaml.Node, path: str) -> _Layer:
+    return {
+        name: _Given(_value(item, path), f"{path}:{key.start_mark.line + 1}")
+        for name, (key, item) in _pairs(node, path).items()
+    }
+
+
+def _pairs(node: yaml.Node, source: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    """The items of a mapping (an empty value is an empty one) by their names, with `<<` merged in."""
+    if node.tag == _NULL:
+        return {}
+    if node.tag != _MAPPING:
+        _fault(source, node, "names with values are needed here, as in `cluster_type: ssh`")
+    own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            for base in value.value if value.tag == _LIST else [value]:
+                merged = {**_pairs(base, source), **merged}
+            continue
+        if key.tag not in (_TEXT, _NULL):
+            _fault(source, key, "a name should be text")
+        if key.value in own:
+            _fault(source, key, f"{printable(key.value)} is there twice; remove one")
+        own[key.value] = (key, value)
+    return {**merged, **own}
+
+
+def _fault(source: str, node: yaml.Node, message: str) -> NoReturn:
+    mark = node.start_mark
+    raise ConfigError(f"{printable(source)}:{mark.line + 1}:{mark.column + 1}: {message}")
+
+
+def _position(source: str, before: str) -> str:
+    lines = before.split("\n")
+    return f"{printable(source)}:{len(lines)}:{len(lines[-1]) + 1}"

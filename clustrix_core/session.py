@@ -1,0 +1,165 @@
+"""Open backends, and the pool that all of a process shares."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from typing import Any
+
+import pluggy
+
+from clustrix_core import hookspecs
+from clustrix_core.config import ClusterConfig, resolve
+from clustrix_core.discovery import load_backend, load_extension
+
+
+class Session:
+    """One open backend, with the extensions that its config names wrapped around it.
+
+    Args:
+        config: says which backend. Its fields are validated against the backend's own model here.
+
+    Raises:
+        BackendNotFoundError, BackendLoadError, BackendIncompatibleError: the backend can't be used.
+        ConfigError: the backend doesn't accept the config.
+    """
+
+    def __init__(self, config: ClusterConfig) -> None:
+        backend_class = load_backend(config.cluster_type)
+        self.config = resolve(config, backend_class.config_model)
+        extensions = [load_extension(name)(self.config) for name in self.config.extensions]
+        self.backend = backend_class(self.config)
+        manager = pluggy.PluginManager("clustrix")
+        manager.add_hookspecs(hookspecs)
+        manager.register(self.backend)
+        for extension in reversed(extensions):  # pluggy calls the last one registered first
+            manager.register(extension)
+        self.hook: Any = manager.hook
+        self.missing = frozenset(name for name in hookspecs.OPTIONAL if not self._implements(name))
+        self.holds_connection = hasattr(self.backend, "close")
+
+    def _implements(self, hook: str) -> bool:
+        implementations = getattr(self.hook, hook).get_hookimpls()
+        return any(implementation.plugin is self.backend for implementation in implementations)
+
+    def close(self) -> None:
+        """Release what the backend holds."""
+        if self.holds_connection:
+            self.backend.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of inherited descriptors, sending nothing."""
+        abandon = getattr(self.backend, "abandon", None)
+        if abandon is not None:
+            abandon()
+
+
+class SharedSession:
+    """A session's place in the pool, with the number of its users."""
+
+    __slots__ = ("config", "idle_since", "opening", "session", "users")
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
+        self.session: Session | None = None
+        self.users = 0
+        self.idle_since = 0.0
+        self.opening = threading.Lock()
+
+    def opened(self) -> Session:
+        """The session; the first to ask opens it, the others wait for that."""
+        session = self.session
+        if session is None:
+            with self.opening:
+                session = self.session = self.session or Session(self.config)
+        return session
+
+    def expires(self, now: float) -> float:
+        """When this session is to be closed if nobody uses it from now on; never if it holds no connection."""
+        if self.session is None or not self.session.holds_connection:
+            return float("inf")
+        return (now if self.users else self.idle_since) + self.session.config.idle_timeout
+
+
+class Pool:
+    """Sessions by config, counted by their users. A session without users is closed after `idle_timeout`.
+
+    All methods may be called from any thread. A forked child starts with an empty pool.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._shared: dict[ClusterConfig, SharedSession] = {}
+        self._lock = threading.Lock()
+        self._reaper: threading.Thread | None = None
+        self._opened = threading.Event()
+
+    def acquire(self, config: ClusterConfig) -> SharedSession:
+        """The session of this config, for one more user, who must `release` it. It may not be open yet."""
+        with self._lock:
+            shared = self._shared.get(config)
+            if shared is None:
+                shared = self._shared[config] = SharedSession(config)
+            shared.users += 1
+        return shared
+
+    def release(self, shared: SharedSession) -> None:
+        """Say that one user of the session is done with it."""
+        with self._lock:
+            shared.users -= 1
+            if shared.users:
+                return
+            shared.idle_since = time.monotonic()
+            if shared.session is None:
+                self._shared.pop(shared.config, None)
+            elif shared.session.holds_connection and self._reaper is None:
+                self._reaper = threading.Thread(target=self._reap, name="clustrix-idle", daemon=True)
+                self._reaper.start()
+            else:
+                self._opened.set()
+
+    def close(self) -> None:
+        """Close every session, used or not; whoever uses one opens it anew."""
+        with self._lock:
+            shared, self._shared = list(self._shared.values()), {}
+            self.generation += 1
+        for one in shared:
+            if one.session is not None:
+                one.session.close()
+
+    def after_fork(self) -> None:
+        """In the child: forget everything; another process owns it."""
+        shared = list(self._shared.values())
+        self._reset()
+        self.generation += 1
+        for one in shared:
+            if one.session is not None:
+                one.session.abandon()
+
+    def _reap(self) -> None:
+        while True:
+            self._opened.clear()
+            now = time.monotonic()
+            with self._lock:
+                expired = [shared for shared in self._shared.values() if shared.expires(now) <= now]
+                for shared in expired:
+                    del self._shared[shared.config]
+                wake = min((shared.expires(now) for shared in self._shared.values()), default=float("inf"))
+                if wake == float("inf"):
+                    self._reaper = None
+            for shared in expired:
+                if shared.session is not None:
+                    shared.session.close()
+            if wake == float("inf"):
+                return
+            self._opened.wait(wake - now)
+
+
+pool = Pool()
+os.register_at_fork(after_in_child=pool.after_fork)
+atexit.register(pool.close)
