@@ -136,8 +136,6 @@ def check(plugin: Plugin) -> str | None:
         return _one_line("; ".join(error.findings))
     except ClustrixError as error:
         return _one_line(str(error))
-    except Exception as error:  # its class defeats the validation itself
-        return _one_line(f"it can't be validated: {_described(error)}")
     return None
 
 
@@ -157,8 +155,8 @@ def _refuse_rivals(claims: Sequence[Plugin]) -> None:
     if len(claims) > 1:
         rivals = " and ".join(f"{plugin.source} ({plugin.value})" for plugin in claims)
         raise BackendLoadError(
-            f"the {claims[0].kind} name {claims[0].name!r} is claimed by {len(claims)} distributions: {rivals}; "
-            f"uninstall all but one: pip uninstall {claims[-1].distribution}"
+            f"{len(claims)} distributions claim the {claims[0].kind} name {claims[0].name!r}: {rivals}; "
+            "uninstall all but one of them"
         )
 
 
@@ -167,28 +165,34 @@ def _load(plugin: Plugin) -> type:
 
     cls = _import(plugin)
     validate = validate_backend if plugin.kind == "backend" else validate_extension
-    validate(cls, source=plugin.source)
+    try:
+        validate(cls, source=plugin.source)
+    except BackendIncompatibleError:
+        raise
+    except Exception as error:  # some attribute of it defeats the validation
+        raise _unloadable(plugin, f"looking at {plugin.value} failed with {_described(error)}") from error
     return cls
 
 
 def _import(plugin: Plugin) -> type:
     from importlib.metadata import EntryPoint
 
-    what = f"the {plugin.kind} {plugin.name!r} of {plugin.source}"
-    remedy = f"upgrade, reinstall or uninstall {plugin.distribution}"
     try:
         found: object = EntryPoint(plugin.name, plugin.value, GROUPS[plugin.kind]).load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin doesn't decide when the process ends
-        raise BackendLoadError(
-            f"{what} can't be loaded: importing {plugin.value} failed with {_described(error)}; {remedy}"
-        ) from error
+        raise _unloadable(plugin, f"importing {plugin.value} failed with {_described(error)}") from error
     if not isinstance(found, type):
-        raise BackendLoadError(
-            f"{what} can't be loaded: {plugin.value} is a {type(found).__name__}, and a class is needed; {remedy}"
-        )
+        raise _unloadable(plugin, f"{plugin.value} is no class but a {type(found).__name__}")
     return found
+
+
+def _unloadable(plugin: Plugin, reason: str) -> BackendLoadError:
+    return BackendLoadError(
+        f"the {plugin.kind} {plugin.name!r} of {plugin.source} can't be loaded: {reason}; "
+        f"upgrade, reinstall or uninstall {plugin.distribution}"
+    )
 
 
 def _not_found(kind: Kind, name: str) -> str:
@@ -201,12 +205,12 @@ def _not_found(kind: Kind, name: str) -> str:
         hint = f"Install it with `pip install {own[name]}`. "
     elif close := get_close_matches(name, sorted(names | own.keys())):
         hint = f"Did you mean {' or '.join(map(repr, close))}? "
-    known = ", ".join(sorted(names)) or "none"
-    return f"no {kind} called {name!r} is installed. {hint}Installed {kind}s: {known} (see `clustrix plugins`)"
+    there = ", ".join(sorted(names)) or "none"
+    return f"no {kind} {name!r} is installed. {hint}Installed {kind}s: {there} (see `clustrix plugins`)"
 
 
 def _origin(entry: EntryPoint) -> tuple[str, str]:
-    """The name and version of an entry's distribution, also where an interrupted install left it without them."""
+    """The name and version of an entry's distribution, even where a broken install left it without them."""
     try:
         metadata = entry.dist.metadata  # type: ignore[union-attr]
         return metadata["Name"] or "(unnamed distribution)", metadata["Version"] or "(no version)"
@@ -215,7 +219,11 @@ def _origin(entry: EntryPoint) -> tuple[str, str]:
 
 
 def _described(error: BaseException) -> str:
-    return _one_line(f"{type(error).__name__}: {error}").rstrip(": ")
+    try:
+        text = str(error)
+    except Exception:  # its own `__str__` is broken as well
+        text = ""
+    return _one_line(f"{type(error).__name__}: {text}").rstrip(": ")
 
 
 def _one_line(text: str) -> str:

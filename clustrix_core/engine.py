@@ -20,6 +20,18 @@ import re
 import stat as st_
 from itertools import chain
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing costs more than some of the operations
+    from collections.abc import Callable, Iterable, Iterator
+
+    Record = tuple[str, int, int, int, int, int, int]
+    Fail = Callable[[OSError], object]
+    Tick = Callable[[int], object]
+    Look = Callable[[bytes], os.stat_result]
+    Part = tuple[bytes, bytes, list[bytes]]  # a folder, what its names begin with in results, names
+    Identity = tuple[int, int]
+    Folder = tuple[bytes, bytes, int, frozenset[Identity]]  # …, depth, the identities above
+
 LIMIT_OF_BRACES = 10000
 BLOCK = 1 << 20
 PATH_MAX = 4096  # Linux's, its closing NUL included (limits.h); NAME_MAX is 255
@@ -27,37 +39,37 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 SCANS_DESCRIPTORS = os.scandir in os.supports_fd  # Python 3.7
 
 
-def encode(text):
+def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def decode(name):
+def decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def unpack(blob):
+def unpack(blob: bytes) -> "list[str]":
     """The names in a blob."""
     return decode(blob).split("\0") if blob else []
 
 
-def no_tick(_entries):
+def no_tick(_entries: int) -> None:
     pass
 
 
 # --- patterns ---------------------------------------------------------------------------------------
 
 
-def has_magic(pattern):
+def has_magic(pattern: str) -> bool:
     return any(mark in pattern for mark in "*?[")
 
 
-def closing_bracket(pattern, start):
+def closing_bracket(pattern: str, start: int) -> int:
     """The index of the `]` that closes the `[` at `start`, or -1."""
     first = start + 2 if pattern[start + 1 : start + 2] == "!" else start + 1
     return pattern.find("]", first + 1)
 
 
-def bracket_regex(body):
+def bracket_regex(body: str) -> str:
     """The regular expression of what stands between brackets. A reversed range holds nothing."""
     negated = body[0] == "!"
     chars = body[1:] if negated else body
@@ -76,9 +88,9 @@ def bracket_regex(body):
     return "[^/%s]" % "".join(items) if negated else "(?!/)[%s]" % "".join(items)
 
 
-def component_regex(pattern):
+def component_regex(pattern: str) -> "list[str]":
     """The regular expression of one component of a path."""
-    runs = [[]]  # what stands between stars
+    runs = [[]]  # type: list[list[str]] # what stands between stars
     i = 0
     while i < len(pattern):
         char = pattern[i]
@@ -99,10 +111,10 @@ def component_regex(pattern):
 class Groups:
     """Numbers for the groups of one regular expression."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.used = 0
 
-    def regex(self, component):
+    def regex(self, component: str) -> str:
         """As a whole: each star but the last takes the shortest match and never tries another.
 
         That is sound, as the shortest leaves most to the rest, and keeps the time linear in the stars.
@@ -117,7 +129,7 @@ class Groups:
         return "".join(parts)
 
 
-def name_filter(pattern):
+def name_filter(pattern: str) -> "Callable[[list[bytes]], list[bytes]] | None":
     """A function from names (bytes) to those that match; None where all do."""
     pattern = decode(encode(pattern))
     if pattern.strip("*") == "":
@@ -133,7 +145,7 @@ def name_filter(pattern):
     return lambda names: [name for name in names if match(decode(name))]
 
 
-def path_filter(pattern):
+def path_filter(pattern: str) -> "tuple[Callable[[str], object], int | None]":
     """For a pattern with slashes: a regular expression's `match`, and the depth that it can reach or None."""
     parts = [part for part in decode(encode(pattern)).split("/") if part not in ("", ".")]
     groups = Groups()
@@ -148,7 +160,7 @@ def path_filter(pattern):
     return re.compile(regex + r"\Z", re.DOTALL).match, depth
 
 
-def check_find_pattern(pattern):
+def check_find_pattern(pattern: str) -> None:
     if not pattern:
         raise ValueError("the pattern is empty; '*' matches every name")
     if "/" not in pattern:
@@ -162,7 +174,7 @@ def check_find_pattern(pattern):
         raise ValueError("find's pattern can't contain '..': give the folder as the path: %r" % pattern)
 
 
-def expand_braces(pattern):
+def expand_braces(pattern: str) -> "list[str]":
     """All that the braces of a pattern stand for, as bash does it; brackets protect what is in them."""
     done = []
     waiting = [pattern]
@@ -181,9 +193,9 @@ def expand_braces(pattern):
     return done
 
 
-def first_braces(text):
+def first_braces(text: str) -> "tuple[int, list[int], int] | None":
     """The first pair of braces with a comma of its own: its start, commas and end; or None."""
-    opened = []  # [start, commas] of each brace that is open
+    opened = []  # type: list[tuple[int, list[int]]] # start and commas of each brace that is open
     found = []
     i = 0
     while i < len(text):
@@ -212,25 +224,28 @@ class Listing:
 
     __slots__ = ("dirs", "files", "ids", "links", "others")
 
-    def __init__(self):
-        self.files, self.dirs, self.links, self.others = [], [], [], []
-        self.ids = {}  # when links are followed: the identity of each directory
+    def __init__(self) -> None:
+        self.files = []  # type: list[bytes]
+        self.dirs = []  # type: list[bytes]
+        self.links = []  # type: list[bytes]
+        self.others = []  # type: list[bytes]
+        self.ids = {}  # type: dict[bytes, Identity] # of directories, when links are followed
 
-    def of_type(self, kind):
+    def of_type(self, kind: str) -> "list[bytes]":
         return {"f": self.files, "d": self.dirs, "l": self.links}[kind]
 
-    def everything(self):
+    def everything(self) -> "list[bytes]":
         return self.files + self.dirs + self.links + self.others
 
-    def size(self):
+    def size(self) -> int:
         return len(self.files) + len(self.dirs) + len(self.links) + len(self.others)
 
 
-def identity(status):
+def identity(status: os.stat_result) -> "Identity":
     return status.st_dev, status.st_ino
 
 
-def scan(folder, prefix, fail):
+def scan(folder: bytes, prefix: bytes, fail: "Fail") -> Listing:
     """Read one directory, whose entries are spelled `prefix + name`. Raises what opening it raises."""
     listing = Listing()
     files, dirs, links, others = listing.files, listing.dirs, listing.links, listing.others
@@ -254,7 +269,7 @@ def scan(folder, prefix, fail):
     return listing
 
 
-def leave_out_long(listing, folder, prefix, fail):
+def leave_out_long(listing: Listing, folder: bytes, prefix: bytes, fail: "Fail") -> None:
     room = PATH_MAX - 2 - len(folder)
     for names in (listing.files, listing.dirs, listing.links, listing.others):
         for name in [name for name in names if len(name) > room]:
@@ -262,31 +277,53 @@ def leave_out_long(listing, folder, prefix, fail):
             fail(too_long(prefix + name))
 
 
-def too_long(name):
+def too_long(name: bytes) -> OSError:
     return OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), decode(name))
 
 
-def renamed(error, name):
+def renamed(error: OSError, name: "str | bytes") -> OSError:
     """The same error, of a file as it is spelled in results."""
     text = decode(name) if isinstance(name, bytes) else name
     return OSError(error.errno, error.strerror, text.rstrip("/") or text or ".")
 
 
-def raise_it(error):
+def raise_it(error: OSError) -> None:
     raise error
 
 
-def guarded(paths):
+def guarded(paths: "list[bytes]") -> "list[bytes]":
     """Results that begin with a plain `~`, which would be taken for the home folder, spelled `./~`."""
     return [b"./" + path if path == b"~" or path.startswith(b"~/") else path for path in paths]
 
 
-def in_order(names, dirs):
-    """A directory's names and its subdirectories' (marked by a slash), as whole paths would sort."""
-    return sorted(names + [name + b"/" for name in dirs])
+def parts(
+    above: "Folder", names: "list[bytes]", dirs: "list[bytes]", ids: "dict[bytes, Identity]"
+) -> "Iterator[Part | Folder]":
+    """A folder's names, and between them its subfolders where whole paths would sort."""
+    folder, prefix, depth, ancestors = above
+    if not dirs:
+        names.sort()
+        if names:
+            yield folder, prefix, names
+        return
+    run = []  # type: list[bytes]
+    for key in sorted(names + [name + b"/" for name in dirs]):
+        if not key.endswith(b"/"):
+            run.append(key)
+            continue
+        if run:
+            yield folder, prefix, run
+            run = []
+        name = key[:-1]
+        known = ancestors | {ids[os.path.basename(name)]} if ids else ancestors
+        yield folder + b"/" + name, prefix + key, depth + 1, known
+    if run:
+        yield folder, prefix, run
 
 
-def follow_links(listing, folder, prefix, ancestors, fail):
+def follow_links(
+    listing: Listing, folder: bytes, prefix: bytes, ancestors: "frozenset[Identity]", fail: "Fail"
+) -> None:
     """Sort links by what they point to, as `find -L`; leave out folders that are their own ancestors."""
     links, listing.links = listing.links, []
     for name in links:
@@ -315,24 +352,23 @@ def follow_links(listing, folder, prefix, ancestors, fail):
 class Engine:
     """The operations, with relative paths starting at `work_dir` (text), or at the current directory."""
 
-    def __init__(self, work_dir=None):
+    def __init__(self, work_dir: "str | None" = None) -> None:
         self.base = b""
         if work_dir:
-            work_dir = self.real(work_dir)
-            self.base = work_dir if work_dir.endswith(b"/") else work_dir + b"/"
+            self.base = self.real(work_dir).rstrip(b"/") + b"/"
 
     # paths
 
-    def real(self, path):
+    def real(self, path: str) -> bytes:
         """The path to give to the system."""
-        path = encode(path)
-        if path == b"~" or path.startswith(b"~/"):
-            return os.path.expanduser(b"~") + path[1:]
-        if path.startswith(b"/"):
-            return path
-        return self.base + path or b"."
+        given = encode(path)
+        if given == b"~" or given.startswith(b"~/"):
+            return os.path.expanduser(b"~") + given[1:]
+        if given.startswith(b"/"):
+            return given
+        return self.base + given or b"."
 
-    def root(self, path):
+    def root(self, path: str) -> "tuple[bytes, bytes]":
         """For the root of a listing: the path to give to the system, and what results begin with."""
         real = self.real(path)
         kept = real if path == "~" or path.startswith("~/") else encode(path)
@@ -343,13 +379,13 @@ class Engine:
             return self.base.rstrip(b"/") or self.base or b".", b""
         return real, kept + b"/"
 
-    def shown(self, path):
+    def shown(self, path: str) -> str:
         """How a path that was given is spelled in a result: with its `~` expanded."""
         return decode(self.real(path)) if path == "~" or path.startswith("~/") else path
 
     # single paths
 
-    def record(self, path, real, follow):
+    def record(self, path: str, real: bytes, follow: bool) -> "Record":
         status = os.stat(real) if follow else os.lstat(real)
         return (
             path,
@@ -361,14 +397,14 @@ class Engine:
             status.st_nlink,
         )
 
-    def stat(self, path, follow):
+    def stat(self, path: str, follow: bool) -> "Record":
         """`(path, size, mtime_ns, mode, uid, gid, nlink)`."""
         try:
             return self.record(self.shown(path), self.real(path), follow)
         except OSError as error:
             raise renamed(error, path) from None
 
-    def mode(self, path):
+    def mode(self, path: str) -> int:
         """`st_mode`, links followed; 0 where there is nothing."""
         try:
             return os.stat(self.real(path)).st_mode
@@ -377,16 +413,16 @@ class Engine:
                 return 0
             raise renamed(error, path) from None
 
-    def exists(self, path):
+    def exists(self, path: str) -> bool:
         return self.mode(path) != 0
 
-    def isdir(self, path):
+    def isdir(self, path: str) -> bool:
         return st_.S_ISDIR(self.mode(path))
 
-    def isfile(self, path):
+    def isfile(self, path: str) -> bool:
         return st_.S_ISREG(self.mode(path))
 
-    def readlink(self, path):
+    def readlink(self, path: str) -> str:
         try:
             return decode(os.readlink(self.real(path)))
         except OSError as error:
@@ -394,20 +430,22 @@ class Engine:
 
     # listings
 
-    def ls(self, path):
+    def ls(self, path: str) -> bytes:
         """The blob of the names, sorted."""
         try:
             return b"\0".join(sorted(os.listdir(self.real(path))))
         except OSError as error:
             raise renamed(error, path) from None
 
-    def ls_detail(self, path):
+    def ls_detail(self, path: str) -> "list[Record]":
         """The records of the entries, links not followed, sorted."""
         folder, prefix = self.root(path)
         names = [encode(name) for name in unpack(self.ls(path))]
         return list(self.records(folder, prefix, names if prefix else guarded(names), False, raise_it))
 
-    def records(self, folder, prefix, names, follow, fail):
+    def records(
+        self, folder: bytes, prefix: bytes, names: "list[bytes]", follow: bool, fail: "Fail"
+    ) -> "Iterator[Record]":
         for name in names:
             real = folder + b"/" + name
             try:
@@ -421,14 +459,23 @@ class Engine:
                 if error.errno != errno.ENOENT:  # removed since it was listed
                     fail(renamed(error, prefix + name))
 
-    def status(self, path):
+    def status(self, path: str) -> os.stat_result:
         """The root of a recursion, followed when it is a link."""
         try:
             return os.stat(self.real(path))
         except OSError as error:
             raise renamed(error, path) from None
 
-    def find(self, pattern, path, kind, max_depth, follow, fail, tick=no_tick):
+    def find(
+        self,
+        pattern: str,
+        path: str,
+        kind: str,
+        max_depth: "int | None",
+        follow: bool,
+        fail: "Fail",
+        tick: "Tick" = no_tick,
+    ) -> "Iterator[bytes]":
         """Iterate over blobs of paths, in the order of their bytes."""
         status = self.status(path)
         if not st_.S_ISDIR(status.st_mode):
@@ -438,7 +485,16 @@ class Engine:
         for _folder, prefix, names in self.walk(pattern, path, kind, max_depth, follow, fail, tick):
             yield prefix + (b"\0" + prefix).join(names)
 
-    def find_detail(self, pattern, path, kind, max_depth, follow, fail, tick=no_tick):
+    def find_detail(
+        self,
+        pattern: str,
+        path: str,
+        kind: str,
+        max_depth: "int | None",
+        follow: bool,
+        fail: "Fail",
+        tick: "Tick" = no_tick,
+    ) -> "Iterator[list[Record]]":
         """Iterate over lists of records, in the same order."""
         status = self.status(path)
         if not st_.S_ISDIR(status.st_mode):
@@ -448,28 +504,37 @@ class Engine:
         for folder, prefix, names in self.walk(pattern, path, kind, max_depth, follow, fail, tick):
             yield list(self.records(folder, prefix, names, follow, fail))
 
-    def count_files(self, path, pattern, fail, tick=no_tick):
+    def count_files(self, path: str, pattern: str, fail: "Fail", tick: "Tick" = no_tick) -> int:
         status = self.status(path)
         if not st_.S_ISDIR(status.st_mode):
             return int(self.is_candidate(pattern, path, "f", status))
         walk = self.walk(pattern, path, "f", None, False, fail, tick)
         return sum(len(names) for _folder, _prefix, names in walk)
 
-    def is_candidate(self, pattern, path, kind, status):
+    def is_candidate(self, pattern: str, path: str, kind: str, status: os.stat_result) -> bool:
         """Whether find gives its own root, which is no directory."""
         check_find_pattern(pattern)
         name = os.path.basename(self.real(path))
         return kind == "f" and st_.S_ISREG(status.st_mode) and bool(selector(pattern, b"")[0]([name], b""))
 
-    def walk(self, pattern, path, kind, max_depth, follow, fail, tick):
+    def walk(
+        self,
+        pattern: str,
+        path: str,
+        kind: str,
+        max_depth: "int | None",
+        follow: bool,
+        fail: "Fail",
+        tick: "Tick",
+    ) -> "Iterator[Part]":
         """Iterate over `(folder, prefix, names)`: the matches of one folder, or of a part of it."""
         check_find_pattern(pattern)
         folder, prefix = self.root(path)
         select, depth_of_pattern = selector(pattern, prefix)
         limit = min(depth for depth in (max_depth, depth_of_pattern, float("inf")) if depth)
-        ancestors = frozenset([identity(self.status(path))]) if follow else frozenset()
+        ancestors = frozenset([identity(self.status(path))] if follow else [])
         entries = 0
-        pending = [(folder, prefix, 1, ancestors)]  # folders to enter and, three long, parts to yield
+        pending = [(folder, prefix, 1, ancestors)]  # type: list[Part | Folder]
         while pending:
             item = pending.pop()
             if len(item) == 3:
@@ -492,34 +557,15 @@ class Engine:
             dirs = listing.dirs if depth < limit else []
             if not prefix:
                 names, dirs = guarded(names), guarded(dirs)
-            if not dirs:
-                if names:
-                    names.sort()
-                    yield folder, prefix, names
-                continue
-            part = []
-            parts = []
-            for key in in_order(names, dirs):
-                if not key.endswith(b"/"):
-                    part.append(key)
-                    continue
-                if part:
-                    parts.append((folder, prefix, part))
-                    part = []
-                name = key[:-1]
-                above = ancestors | {listing.ids[os.path.basename(name)]} if follow else ancestors
-                parts.append((folder + b"/" + name, prefix + key, depth + 1, above))
-            if part:
-                parts.append((folder, prefix, part))
-            pending.extend(reversed(parts))
+            pending.extend(reversed(list(parts(item, names, dirs, listing.ids))))
 
-    def du(self, path, fail, tick=no_tick):
+    def du(self, path: str, fail: "Fail", tick: "Tick" = no_tick) -> "tuple[int, int]":
         """`(bytes, files)`: apparent bytes, each inode once; files, each name."""
         status = self.status(path)
         if not st_.S_ISDIR(status.st_mode):
             return (status.st_size, 1) if st_.S_ISREG(status.st_mode) else (0, 0)
         total = files = entries = 0
-        counted = set()  # inodes with several names
+        counted = set()  # type: set[Identity] # inodes with several names
         folder, prefix = self.root(path)
         pending = [(folder, prefix)]
         while pending:
@@ -539,7 +585,9 @@ class Engine:
             pending.extend((folder + b"/" + name, prefix + name + b"/") for name in dirs)
         return total, files
 
-    def add_up(self, folder, prefix, counted, fail):
+    def add_up(
+        self, folder: bytes, prefix: bytes, counted: "set[Identity]", fail: "Fail"
+    ) -> "tuple[int, list[bytes], int]":
         """`(files, subdirectories, bytes)` of one folder.
 
         It is read through a descriptor, so that each file's status is looked up from there: on deep
@@ -553,7 +601,14 @@ class Engine:
         finally:
             os.close(descriptor)
 
-    def add_up_entries(self, place, folder, prefix, counted, fail):
+    def add_up_entries(
+        self,
+        place: "int | bytes",
+        folder: bytes,
+        prefix: bytes,
+        counted: "set[Identity]",
+        fail: "Fail",
+    ) -> "tuple[int, list[bytes], int]":
         files = total = 0
         dirs = []
         room = PATH_MAX - 2 - len(folder)
@@ -580,14 +635,14 @@ class Engine:
 
     # files
 
-    def open(self, path, mode):
+    def open(self, path: str, mode: str) -> io.FileIO:
         """A raw file; `mode` is `rb`, `ab`, `r+b`, or `wb` and `xb`, which give a `Replacement`."""
         try:
             return self.open_real(self.real(path), mode)
         except OSError as error:
             raise renamed(error, path) from None
 
-    def open_real(self, real, mode):
+    def open_real(self, real: bytes, mode: str) -> io.FileIO:
         if mode not in ("wb", "xb"):
             return io.FileIO(real, mode.replace("b", ""))
         if mode == "xb" and os.path.lexists(real):
@@ -604,11 +659,11 @@ class Engine:
         os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))  # is it ours to write?
         return Replacement(target, before, False)
 
-    def inside(self, path, name):
+    def inside(self, path: str, name: str) -> str:
         """The file meant by a target: a directory stands for a file of that name in it."""
         return path.rstrip("/") + "/" + name if self.isdir(path) else path
 
-    def copy(self, source, target, tick):
+    def copy(self, source: str, target: str, tick: "Callable[[int, int], object]") -> int:
         """Copy a file, verified; `tick` is called with bytes done and in all. Returns the bytes."""
         target = self.inside(target, os.path.basename(source.rstrip("/")))
         with self.open(source, "rb") as reader:
@@ -630,23 +685,22 @@ class Engine:
 
     # glob
 
-    def glob(self, pattern, path, fail, tick=no_tick):
+    def glob(self, pattern: str, path: str, fail: "Fail", tick: "Tick" = no_tick) -> bytes:
         """The blob of all matches, each once, sorted."""
         if not pattern:
             raise ValueError("the pattern is empty; '*' matches every name that doesn't begin with a dot")
-        found = set()
+        found = set()  # type: set[bytes]
         scans = Scans(fail, tick)
         patterns = [self.shown(plain) for plain in expand_braces(pattern)]
-        everywhere = Globber(scans, b"", b"")
-        here = self.globber(path, scans) if any(plain[:1] != "/" for plain in patterns) else None
-        for plain in patterns:
-            if plain.startswith("/"):
-                found.update(everywhere.matches(plain))
-            else:
-                found.update(guarded(list(here.matches(plain))))
+        absolute = [plain for plain in patterns if plain.startswith("/")]
+        relative = [plain for plain in patterns if not plain.startswith("/")]
+        if absolute:
+            found.update(Globber(scans, b"", b"").matches(absolute))
+        if relative:
+            found.update(guarded(list(self.globber(path, scans).matches(relative))))
         return b"\0".join(sorted(found))
 
-    def globber(self, path, scans):
+    def globber(self, path: str, scans: "Scans") -> "Globber":
         if not st_.S_ISDIR(self.status(path).st_mode):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         folder, prefix = self.root(path)
@@ -656,19 +710,19 @@ class Engine:
 class Scans:
     """Readings of directories, the last of them kept: after `**` each folder is asked for twice."""
 
-    def __init__(self, fail, tick):
+    def __init__(self, fail: "Fail", tick: "Tick") -> None:
         self.fail, self.tick = fail, tick
         self.entries = 0
-        self.last = (None, None)
-        self.failed = set()
+        self.last = (None, None)  # type: tuple[bytes | None, Listing | None]
+        self.failed = set()  # type: set[bytes]
 
-    def listing(self, folder, prefix):
+    def listing(self, folder: bytes, prefix: bytes) -> "Listing | None":
         """None where there is no such directory."""
         if self.last[0] != folder:
             self.last = (folder, self.read(folder, prefix))
         return self.last[1]
 
-    def read(self, folder, prefix):
+    def read(self, folder: bytes, prefix: bytes) -> "Listing | None":
         try:
             listing = scan(folder, prefix, self.fail)
         except OSError as error:
@@ -682,7 +736,7 @@ class Scans:
         self.tick(self.entries)
         return listing
 
-    def status(self, look, path, shown):
+    def status(self, look: "Look", path: bytes, shown: bytes) -> "os.stat_result | None":
         """The status of a path, or None; `look` is `os.stat` or `os.lstat`."""
         try:
             return look(path)
@@ -695,20 +749,21 @@ class Scans:
 class Globber:
     """One pattern at one root. The paths under way are spelled from the root and end in a slash."""
 
-    def __init__(self, scans, folder, prefix):
+    def __init__(self, scans: Scans, folder: bytes, prefix: bytes) -> None:
         self.scans, self.folder, self.prefix = scans, folder, prefix
 
-    def matches(self, pattern):
+    def matches(self, patterns: "list[str]") -> "Iterator[bytes]":
         """Iterate over the matches, spelled with the root's prefix; some may come twice."""
-        head, parts = split_at_magic(pattern)
-        paths = [encode(head)]
-        for part in parts[:-1]:
-            paths = self.enter(paths, part)
-        for path in self.finish(paths, parts[-1]):
-            if path:
-                yield self.prefix + path
+        for pattern in patterns:
+            head, parts = split_at_magic(pattern)
+            paths = [encode(head)]  # type: Iterable[bytes]
+            for part in parts[:-1]:
+                paths = self.enter(paths, part)
+            for path in self.finish(paths, parts[-1]):
+                if path:
+                    yield self.prefix + path
 
-    def enter(self, paths, part):
+    def enter(self, paths: "Iterable[bytes]", part: str) -> "Iterable[bytes]":
         """The directories that one component of the pattern, not its last, leads to."""
         if part == "**":
             return self.descend(paths)
@@ -717,7 +772,7 @@ class Globber:
         found = (path + name + b"/" for path in paths for name in self.select(path, part, only_dirs=True))
         return list(dict.fromkeys(found))
 
-    def finish(self, paths, part):
+    def finish(self, paths: "Iterable[bytes]", part: str) -> "Iterable[bytes]":
         if part == "":
             return (path for path in paths if path and self.isdir(path))
         if part == "**":
@@ -729,7 +784,7 @@ class Globber:
         name = encode(part)
         return (path + name for path in paths if self.status(os.lstat, path + name))
 
-    def descend(self, paths):
+    def descend(self, paths: "Iterable[bytes]") -> "Iterator[bytes]":
         """Each directory and all below it, neither hidden ones nor through links."""
         seen = set()
         pending = list(paths)
@@ -742,7 +797,7 @@ class Globber:
             yield path
             pending.extend(path + name + b"/" for name in listing.dirs if not name.startswith(b"."))
 
-    def select(self, path, part, only_dirs=False):
+    def select(self, path: bytes, part: str, only_dirs: bool = False) -> "list[bytes]":
         """The names in one directory that match one component."""
         listing = self.listing(path)
         if listing is None:
@@ -757,19 +812,19 @@ class Globber:
             names = [name for name in names if name not in links or self.isdir(path + name)]
         return names
 
-    def listing(self, path):
+    def listing(self, path: bytes) -> "Listing | None":
         folder = self.folder + path
         return self.scans.listing(folder[:-1] or b"/" if folder else b".", self.prefix + path)
 
-    def status(self, look, path):
+    def status(self, look: "Look", path: bytes) -> "os.stat_result | None":
         return self.scans.status(look, self.folder + path, self.prefix + path)
 
-    def isdir(self, path):
+    def isdir(self, path: bytes) -> bool:
         status = self.status(os.stat, path)
         return status is not None and st_.S_ISDIR(status.st_mode)
 
 
-def split_at_magic(pattern):
+def split_at_magic(pattern: str) -> "tuple[str, list[str]]":
     """A pattern's head without magic, empty or ending in a slash as given, and its components from there on.
 
     The last component is empty where the pattern ends in a slash. The head is kept as it was spelled.
@@ -788,11 +843,11 @@ def split_at_magic(pattern):
     return head, parts
 
 
-def blocks(reader):
+def blocks(reader: io.RawIOBase) -> "Iterator[bytes]":
     return iter(lambda: reader.read(BLOCK), b"")
 
 
-def write_all(writer, block):
+def write_all(writer: io.RawIOBase, block: bytes) -> None:
     view = memoryview(block)
     while view:
         view = view[writer.write(view) :]
@@ -805,7 +860,7 @@ class Replacement(io.FileIO):
     forgetting to close it leave what was there before.
     """
 
-    def __init__(self, target, before, exclusive):
+    def __init__(self, target: bytes, before: "os.stat_result | None", exclusive: bool) -> None:
         self.target, self.before, self.exclusive = target, before, exclusive
         name = b".clustrix-" + binascii.hexlify(os.urandom(8)) + b".tmp"
         self.temporary = os.path.join(os.path.dirname(target), name)
@@ -815,18 +870,18 @@ class Replacement(io.FileIO):
         super().__init__(descriptor, "r+")
         self.pending = True
 
-    def readable(self):
+    def readable(self) -> bool:
         return False
 
-    def digest(self):
+    def digest(self) -> bytes:
         """The SHA-256 of what was written, read back."""
         found = hashlib.sha256()
         self.seek(0)
-        for block in blocks(super()):
+        for block in blocks(self):
             found.update(block)
         return found.digest()
 
-    def close(self):
+    def close(self) -> None:
         if self.pending:
             try:
                 self.publish()
@@ -834,9 +889,9 @@ class Replacement(io.FileIO):
                 self.discard()
         super().close()
 
-    def publish(self):
+    def publish(self) -> None:
         if self.before:
-            self.keep_attributes()
+            self.keep_attributes(self.before)
         os.fsync(self.fileno())
         if self.exclusive:
             os.link(self.temporary, self.target)  # unlike a rename, fails where somebody was faster
@@ -845,38 +900,38 @@ class Replacement(io.FileIO):
             os.rename(self.temporary, self.target)
         self.pending = False
 
-    def keep_attributes(self):
-        if self.before.st_uid != os.geteuid() or self.before.st_gid != os.getegid():
+    def keep_attributes(self, before: os.stat_result) -> None:
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
             try:
-                os.fchown(self.fileno(), self.before.st_uid, self.before.st_gid)
+                os.fchown(self.fileno(), before.st_uid, before.st_gid)
             except PermissionError:
                 pass  # only root gives files away
-        os.fchmod(self.fileno(), self.before.st_mode & 0o777)
+        os.fchmod(self.fileno(), before.st_mode & 0o777)
 
-    def discard(self):
+    def discard(self) -> None:
         """Leave what was there before. After `close` it does nothing."""
         if self.pending:
             self.pending = False
             os.unlink(self.temporary)
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
             self.discard()
         self.close()
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.discard()
         super().close()
 
 
-def selector(pattern, root):
+def selector(pattern: str, root: bytes) -> "tuple[Callable[[list[bytes], bytes], list[bytes]], int | None]":
     """A function from a folder's names and its prefix to the names that match, and the depth it can reach."""
     if "/" not in pattern:
         matching = name_filter(pattern)
         return (lambda names, prefix: names if matching is None else matching(names)), None
     match, depth = path_filter(pattern)
 
-    def select(names, prefix):
+    def select(names: "list[bytes]", prefix: bytes) -> "list[bytes]":
         below = decode(prefix[len(root) :])
         below = below[2:] if below.startswith("./") else below  # as `guarded` spells it
         return [name for name in names if match(below + decode(name))]

@@ -233,7 +233,9 @@ class ClusterFilesystem:
         )
 
     @overload
-    def stat(self, path: Path, *, follow_symlinks: bool = True) -> FileInfo: ...
+    def stat(  # type: ignore[overload-overlap] # a str is an iterable of str, too
+        self, path: Path, *, follow_symlinks: bool = True
+    ) -> FileInfo: ...
     @overload
     def stat(
         self, path: Iterable[Path], *, follow_symlinks: bool = True, on_error: Literal["raise"] = "raise"

@@ -84,7 +84,7 @@ def cluster_find(
 
 
 @overload
-def cluster_stat(
+def cluster_stat(  # type: ignore[overload-overlap] # a str is an iterable of str, too
     path: Path, config: ClusterConfig | None = None, *, follow_symlinks: bool = True
 ) -> FileInfo: ...
 @overload

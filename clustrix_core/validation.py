@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from types import FunctionType
+from typing import Any, ClassVar, Protocol, cast
 
 import pluggy
 
@@ -24,7 +25,8 @@ OLDEST_API_VERSION = 1
 """The oldest version of the contract whose backends still work."""
 
 _HOOKS = (*hookspecs.REQUIRED, *hookspecs.OPTIONAL)
-_MARKS = pluggy.PluginManager("clustrix")  # nothing is ever registered in it: it only reads the marks of methods
+# Nothing is ever registered in this one: it only reads the marks of methods.
+_MARKS = pluggy.PluginManager("clustrix")
 
 
 class Backend(Protocol):
@@ -34,12 +36,7 @@ class Backend(Protocol):
     `hookspecs.OPTIONAL`. One instance is made for each session, and its methods may be called from
     several threads at the same time.
 
-    These methods are called where the class has them:
-
-    - `close() -> None`: release connections; called once, when the session ends.
-    - `abandon() -> None`: called in a forked child instead of `close`; closes inherited descriptors without
-      sending a byte, since the connections still belong to the parent.
-    - `describe() -> str`: the place in a few words, for messages, such as `cluster.edu as researcher`.
+    A backend's class need not inherit from this one, and may leave out `close`, `abandon` and `describe`.
 
     Attributes:
         api_version: the `hookspecs.API_VERSION` that the backend was written for.
@@ -51,7 +48,16 @@ class Backend(Protocol):
     config_model: ClassVar[type[ClusterConfig]]
 
     def __init__(self, config: ClusterConfig) -> None:
-        """Keep the config, an instance of `config_model`. Connecting can wait until the first hook is called."""
+        """Take the config, an instance of `config_model`. The first hook that is called may connect."""
+
+    def close(self) -> None:
+        """Release connections. Called once, when the session ends."""
+
+    def abandon(self) -> None:
+        """Close inherited descriptors without sending a byte; called in a forked child instead of `close`."""
+
+    def describe(self) -> str:
+        """Tell in a few words, for messages, what place this is: `cluster.edu as researcher`."""
 
 
 def validate_backend(cls: type, *, source: str) -> None:
@@ -70,13 +76,13 @@ def validate_backend(cls: type, *, source: str) -> None:
         *_config_model_findings(cls),
         *_class_findings(cls),
         *_presence_findings(cls, hookimpls),
-        *_each(hookimpls, _backend_style_findings, _method_findings, _argument_findings, _missing_argument_findings),
+        *(finding for hookimpl in hookimpls for finding in _backend_hookimpl_findings(hookimpl)),
     ]
     _refuse("backend", cls, source, findings)
 
 
 def validate_extension(cls: type, *, source: str) -> None:
-    """Check an extension's class: each of its hooks has to be a wrapper, and may list only some of the arguments.
+    """Check an extension's class: its hooks are wrappers, which list those of the arguments that they need.
 
     Args:
         cls: the class.
@@ -88,7 +94,7 @@ def validate_extension(cls: type, *, source: str) -> None:
     hookimpls = _hookimpls(cls)
     findings = [
         *_class_findings(cls),
-        *_each(hookimpls, _extension_style_findings, _method_findings, _argument_findings),
+        *(finding for hookimpl in hookimpls for finding in _extension_hookimpl_findings(hookimpl)),
     ]
     if not hookimpls:
         findings.append("it wraps no hook: mark at least one method with @hookimpl(wrapper=True)")
@@ -114,14 +120,22 @@ class _HookImpl:
 
     @property
     def function(self) -> Callable[..., object]:
-        function: Callable[..., object] = getattr(self.attribute, "__func__", self.attribute)
-        return function
+        return cast("Callable[..., object]", getattr(self.attribute, "__func__", self.attribute))
+
+    @property
+    def takes_self(self) -> bool:
+        first = next(iter(inspect.signature(self.function).parameters), None)
+        return not isinstance(self.attribute, staticmethod) and first not in (None, *self.arguments)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the hook has."""
+        return hookspecs.arguments(self.hook) if self.known else ()
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """What it takes, without `self`."""
-        everything = list(inspect.signature(self.function).parameters.values())
-        return everything if isinstance(self.attribute, staticmethod) else everything[1:]
+        """What the method takes besides `self`."""
+        return list(inspect.signature(self.function).parameters.values())[self.takes_self :]
 
 
 def _hookimpls(cls: type) -> list[_HookImpl]:
@@ -131,12 +145,6 @@ def _hookimpls(cls: type) -> list[_HookImpl]:
         for name, options in marked
         if options is not None
     ]
-
-
-def _each(hookimpls: Iterable[_HookImpl], *rules: Callable[[_HookImpl], Iterator[str]]) -> Iterator[str]:
-    for hookimpl in hookimpls:
-        for rule in rules:
-            yield from rule(hookimpl)
 
 
 def _refuse(kind: str, cls: type, source: str, findings: list[str]) -> None:
@@ -150,19 +158,20 @@ def _refuse(kind: str, cls: type, source: str, findings: list[str]) -> None:
 
 def _api_version_findings(cls: type, source: str) -> Iterator[str]:
     version = getattr(cls, "api_version", None)
+    newest = hookspecs.API_VERSION
     if version is None:
-        yield f"`api_version` is missing: set it to the version it was written for, such as {hookspecs.API_VERSION}"
+        yield f"`api_version` is missing: set it to the version it was written for; the newest is {newest}"
     elif not isinstance(version, int) or isinstance(version, bool):
         yield f"`api_version` must be an int, and is {version!r}"
     elif version < OLDEST_API_VERSION:
         yield (
-            f"it was written for plugin API {version}, and the oldest that clustrix-core {__version__} supports is "
+            f"it was written for plugin API {version}, and clustrix-core {__version__} supports none before "
             f"{OLDEST_API_VERSION}: upgrade the plugin ({source} is installed)"
         )
-    elif version > hookspecs.API_VERSION:
+    elif version > newest:
         yield (
-            f"it was written for plugin API {version}, and the newest that clustrix-core {__version__} knows is "
-            f"{hookspecs.API_VERSION}: upgrade clustrix-core"
+            f"it was written for plugin API {version}, and clustrix-core {__version__} supports none after "
+            f"{newest}: upgrade clustrix-core"
         )
 
 
@@ -173,7 +182,7 @@ def _config_model_findings(cls: type) -> Iterator[str]:
     elif not (isinstance(model, type) and issubclass(model, ClusterConfig)):
         yield f"`config_model` must be a subclass of ClusterConfig, and is {model!r}"
     elif model.model_config.get("extra") != "forbid":
-        yield f'`config_model` must have extra="forbid", so that misspelt fields are noticed; {model.__name__} has not'
+        yield f'`config_model`: {model.__name__} must have extra="forbid", so that misspelt fields are errors'
 
 
 def _class_findings(cls: type) -> Iterator[str]:
@@ -197,11 +206,15 @@ def _properties(cls: type) -> list[str]:
 
 def _unmarked(cls: type) -> list[str]:
     """The methods that are called like hooks and yet aren't marked. (`clustrix_open = None` is no method.)"""
-    candidates = [name for name in dir(cls) if name.startswith("clustrix_")]
+    methods = [
+        name
+        for name in dir(cls)
+        if isinstance(inspect.getattr_static(cls, name), FunctionType | staticmethod | classmethod)
+    ]
     return [
         name
-        for name in candidates
-        if inspect.isroutine(getattr(cls, name)) and _MARKS.parse_hookimpl_opts(cls, name) is None
+        for name in methods
+        if name.startswith("clustrix_") and _MARKS.parse_hookimpl_opts(cls, name) is None
     ]
 
 
@@ -217,23 +230,32 @@ def _presence_findings(cls: type, hookimpls: list[_HookImpl]) -> Iterator[str]:
             yield f"`{hook}` is implemented more than once, by {_listed(names)}"
 
 
-def _backend_style_findings(hookimpl: _HookImpl) -> Iterator[str]:
+def _backend_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
     if hookimpl.options.get("wrapper") or hookimpl.options.get("hookwrapper"):
         yield f"`{hookimpl.name}` is a wrapper; only extensions may wrap hooks"
     elif inspect.isgeneratorfunction(hookimpl.function) and hookimpl.hook != "clustrix_find":
         yield f"`{hookimpl.name}` is a generator function; it must return its result"
+    yield from _method_findings(hookimpl)
+    if hookimpl.known:
+        yield from _argument_findings(hookimpl)
+        yield from _missing_argument_findings(hookimpl)
 
 
-def _extension_style_findings(hookimpl: _HookImpl) -> Iterator[str]:
+def _extension_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
     if not hookimpl.options.get("wrapper"):
-        yield f"`{hookimpl.name}` must be marked @hookimpl(wrapper=True); an extension can only wrap hooks"
+        yield f"`{hookimpl.name}` must be marked @hookimpl(wrapper=True): an extension only wraps hooks"
     elif not inspect.isgeneratorfunction(hookimpl.function):
         yield f"`{hookimpl.name}` must be a generator function: `result = yield`, then `return result`"
+    yield from _method_findings(hookimpl)
+    if hookimpl.known:
+        yield from _argument_findings(hookimpl)
 
 
 def _method_findings(hookimpl: _HookImpl) -> Iterator[str]:
     if isinstance(hookimpl.attribute, staticmethod | classmethod):
         yield f"`{hookimpl.name}` is a {type(hookimpl.attribute).__name__}; hooks must be plain methods"
+    elif not hookimpl.takes_self:
+        yield f"`{hookimpl.name}` doesn't take `self` first"
     if inspect.iscoroutinefunction(hookimpl.function) or inspect.isasyncgenfunction(hookimpl.function):
         yield f"`{hookimpl.name}` is an async function; hooks are called without await"
     if not hookimpl.known and not hookimpl.options.get("optionalhook"):
@@ -243,9 +265,7 @@ def _method_findings(hookimpl: _HookImpl) -> Iterator[str]:
 
 
 def _argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
-    if not hookimpl.known:
-        return
-    known = hookspecs.arguments(hookimpl.hook)
+    known = hookimpl.arguments
     for parameter in hookimpl.parameters:
         argument = f"`{hookimpl.name}`: the argument `{str(parameter).partition(':')[0].partition('=')[0]}`"
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -258,15 +278,13 @@ def _argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             yield f"{argument} is keyword-only; pluggy passes arguments by position"
         elif parameter.default is not parameter.empty:
-            yield f"{argument} has a default, and pluggy before 1.7 doesn't pass such arguments: drop the default"
+            yield f"{argument} has a default; pluggy before 1.7 doesn't pass such arguments: drop it"
 
 
 def _missing_argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
-    if not hookimpl.known:
-        return
     taken = {parameter.name for parameter in hookimpl.parameters}
-    if missing := [name for name in hookspecs.arguments(hookimpl.hook) if name not in taken]:
-        yield f"`{hookimpl.name}` doesn't take {_listed(missing)}; a backend must take every argument of a hook"
+    if missing := [name for name in hookimpl.arguments if name not in taken]:
+        yield f"`{hookimpl.name}` doesn't take {_listed(missing)}; a backend takes every argument of a hook"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -53,11 +53,11 @@ def _of_pattern(operation: str) -> Callable[..., _Wrapper]:
 class Trace:
     """Logs each operation at level INFO to `clustrix.trace`: what, where, how long and how it ended.
 
-    A record never holds contents of files or secrets. Its message is for people; the same facts are attributes of
-    the record: `operation`, `backend`, `host` (None for this machine), `path` (None where there are several),
-    `paths` (how many), `pattern` (None where there is none), `milliseconds`, `outcome` (`"ok"`, or the
-    name of the exception's class) and `count` (the items of a stream, else None). In names, control
-    characters are escaped. A stream's record is written when the stream ends.
+    A record never holds contents of files or secrets, and control characters in names are escaped. Its
+    message is for people; the same facts are attributes of the record: `operation`, `backend`, `host` (None
+    without one), `path` (None where there are several), `paths` (how many), `pattern` (None without one),
+    `milliseconds`, `outcome` (`"ok"`, or the name of the exception's class) and `count` (the items of a
+    stream, else None). A stream's record is written when the stream ends.
 
     Args:
         config: the session's config.
@@ -78,12 +78,56 @@ class Trace:
     clustrix_put = _of_path("put")
 
     def __init__(self, config: ClusterConfig) -> None:
-        self._backend = config.cluster_type
-        self._host = config.cluster_host
+        self._backend = printable(config.cluster_type)
+        self._host = None if config.cluster_host is None else printable(config.cluster_host)
 
     def _traced(
         self, operation: str, *, path: str | None = None, paths: int = 1, pattern: str | None = None
     ) -> _Wrapper:
         if not _logger.isEnabledFor(logging.INFO):
             return (yield)
-        ...
+        started = time.perf_counter()
+
+        def log(error: BaseException | None, count: int | None = None) -> None:
+            facts: dict[str, Any] = {
+                "operation": operation,
+                "backend": self._backend,
+                "host": self._host,
+                "path": None if path is None else printable(path),
+                "paths": paths,
+                "pattern": None if pattern is None else printable(pattern),
+                "milliseconds": (time.perf_counter() - started) * 1000,
+                "outcome": "ok" if error is None else type(error).__name__,
+                "count": count,
+            }
+            _logger.info(_message(**facts), extra=facts)
+
+        try:
+            result = yield
+        except BaseException as error:
+            log(error)
+            raise
+        if isinstance(result, Stream):
+            result.on_end(lambda end: log(end.error, end.count))
+        else:
+            log(None)
+        return result
+
+
+def _message(
+    *,
+    operation: str,
+    backend: str,
+    host: str | None,
+    path: str | None,
+    paths: int,
+    pattern: str | None,
+    milliseconds: float,
+    outcome: str,
+    count: int | None,
+) -> str:
+    place = backend if host is None else f"{backend} {host}"
+    subject = f"{paths} paths" if path is None else path
+    selection = "" if pattern is None else f"{pattern} in "
+    items = "" if count is None else f", count {count}"
+    return f"{place}: {operation} {selection}{subject}: {outcome}{items}, {milliseconds:.1f} ms"
