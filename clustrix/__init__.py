@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import clustrix_core
 from clustrix_core import __all__, __version__
 
+TYPE_CHECKING = False  # see clustrix_core
 if TYPE_CHECKING:
     from clustrix_core import *  # noqa: F403
 

@@ -6,10 +6,9 @@ package costs nothing; `clustrix` has the same names.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from clustrix_core._version import __version__
 
+TYPE_CHECKING = False  # typing's own would cost more than all the rest of this module
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
     from clustrix_core.errors import (

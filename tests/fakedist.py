@@ -78,7 +78,7 @@ def _forget_plugins() -> None:
 def backend_source(name: str = "Backend") -> str:
     """The source of a module with a class that keeps the contract; each hook returns its own name."""
     methods = [
-        f"    @hookimpl\n    def {hook}(self, {', '.join(hookspecs.arguments(hook))}):\n        return {hook!r}\n"
+        f"    @hookimpl\n    def {hook}(self, {', '.join(hookspecs.arguments(hook))}): return {hook!r}\n"
         for hook in hookspecs.REQUIRED
     ]
     return f"""

@@ -42,11 +42,11 @@ class Memory:
         pattern,
         path,
         detail,
-        type,
+        type,  # noqa: A002
         max_depth,
         follow_symlinks,
         on_error,
-        progress,  # noqa: A002
+        progress,
     ) -> Stream[str]:
         def batches() -> Iterator[list[str]]:
             yield ["a", "b"]

@@ -159,8 +159,8 @@ def test_find_may_be_a_generator_function() -> None:
 def test_the_message_names_kind_class_and_source() -> None:
     error = error_of(validate_backend, backend_with(api_version="1"))
     assert str(error) == (
-        f"the backend {__name__}.Bad of clustrix-pbs 1.2 breaks the plugin contract; tell its authors, or try "
-        "another version:\n- `api_version` must be an int, and is '1'"
+        f"the backend {__name__}.Bad of clustrix-pbs 1.2 breaks the plugin contract; tell its authors, "
+        "or try another version:\n- `api_version` must be an int, and is '1'"
     )
     assert str(error_of(validate_extension, Hookless)).startswith(
         f"the extension {__name__}.Hookless of clustrix-pbs"
@@ -272,7 +272,8 @@ def test_unknown_hooks_get_a_close_name() -> None:
     def qqq(self): ...
 
     assert backend_findings(backend_with(clustrix_globs=clustrix_globs, qqq=qqq)) == [
-        "`clustrix_globs` is marked @hookimpl, but there is no hook `clustrix_globs`; did you mean `clustrix_glob`?",
+        "`clustrix_globs` is marked @hookimpl, but there is no hook `clustrix_globs`; "
+        "did you mean `clustrix_glob`?",
         "`qqq` is marked @hookimpl, but there is no hook `qqq`",
     ]
 
@@ -396,7 +397,8 @@ def test_arguments_with_defaults_are_found() -> None:
     def clustrix_du(self, path: str = ".", on_error: str = "warn", progress: object = None) -> None: ...
 
     assert backend_findings(backend_with(clustrix_du=clustrix_du)) == [
-        f"`clustrix_du`: the argument `{name}` has a default; pluggy before 1.7 doesn't pass such arguments: drop it"
+        f"`clustrix_du`: the argument `{name}` has a default; "
+        "pluggy before 1.7 doesn't pass such arguments: drop it"
         for name in ("path", "on_error", "progress")
     ]
 
@@ -482,8 +484,10 @@ def test_an_extension_breaks_everything_else_too() -> None:
         "`clustrix_glob` lacks @hookimpl, so it would never be called",
         "`clustrix_du` is a staticmethod; hooks must be plain methods",
         "`clustrix_ls`: the argument `paht` is unknown; did you mean `path`?",
-        "`clustrix_ls`: the argument `detail` has a default; pluggy before 1.7 doesn't pass such arguments: drop it",
-        "`clustrix_lss` is marked @hookimpl, but there is no hook `clustrix_lss`; did you mean `clustrix_ls`?",
+        "`clustrix_ls`: the argument `detail` has a default; "
+        "pluggy before 1.7 doesn't pass such arguments: drop it",
+        "`clustrix_lss` is marked @hookimpl, but there is no hook `clustrix_lss`; "
+        "did you mean `clustrix_ls`?",
     ]
 
 
@@ -504,17 +508,20 @@ class Everything(ABC):
     def open_channel(self) -> None: ...
 
     @hookimpl
-    def clustrix_lss(self, path, detail): ...
+    def clustrix_lss(self, path, detail):
+        return None
 
     @hookimpl
-    def clustrix_find(self, pattern, path, *args, **kwargs): ...
+    def clustrix_find(self, pattern, path, *args, **kwargs):
+        return None
 
     @hookimpl(wrapper=True)
     def clustrix_stat(self, paths, follow_symlinks=True, *, on_error):
         yield
 
     @hookimpl
-    async def clustrix_exists(self, path): ...
+    async def clustrix_exists(self, path):
+        return None
 
     @hookimpl
     def clustrix_isdir(self, path) -> Iterator[bool]:
@@ -522,15 +529,19 @@ class Everything(ABC):
 
     @staticmethod
     @hookimpl
-    def clustrix_isfile(path): ...
+    def clustrix_isfile(path):
+        return None
 
     @hookimpl
-    def clustrix_glob(self, pattern, path, onerror, progress): ...
+    def clustrix_glob(self, pattern, path, onerror, progress):
+        return None
 
-    def clustrix_du(self, path, on_error, progress): ...
+    def clustrix_du(self, path, on_error, progress):
+        return None
 
     @hookimpl(specname="clustrix_exists")
-    def there(self, path): ...
+    def there(self, path):
+        return None
 
 
 def test_everything_wrong_at_once_is_one_error() -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: UP
+# ruff: noqa: UP006, UP035, UP036, UP045
 """Tells by plain `os` calls what every operation has to answer.
 
 The suite sends this file's text to a Python in the place, so it stands alone: standard library only,
@@ -130,7 +130,7 @@ def walk(root: str, follow: bool, max_depth: Optional[int]) -> Iterator[Tuple[Na
     while pending:
         above, ancestors = pending.pop()
         for name in listed(base + "/".join(above)):
-            below = above + (name,)
+            below = (*above, name)
             found = status(base + "/".join(below), follow)
             yield below, found
             identity = (found.st_dev, found.st_ino)
@@ -320,7 +320,9 @@ def globbed(base: str, prefix: str, parts: List[str]) -> Iterator[str]:
     else:
         names = [part]
         if is_magic(part):
-            names = [name for name in listed(here) if matches(name, part) and (name[0] != "." or part[0] == ".")]
+            names = [
+                name for name in listed(here) if matches(name, part) and (name[0] != "." or part[0] == ".")
+            ]
         for name in names:
             if rest:
                 yield from globbed(base, prefix + name + "/", rest)
@@ -345,7 +347,7 @@ def pythons_glob(pattern: str, path: str = ".") -> Optional[List[str]]:
     if sys.version_info < (3, 10):
         return None
     root = expanded(text(path))
-    below = python_glob.glob(text(pattern), root_dir=root or ".", recursive=True)
+    below = python_glob.glob(text(pattern), root_dir=root or ".", recursive=True)  # novermin
     return in_order({joined(root, name) for name in below})
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: UP
+# ruff: noqa: UP006, UP035, UP036, UP045
 """Makes and removes the trees that the suite runs on.
 
 The suite sends this file's text to a Python in the place, so it stands alone: standard library only,
@@ -119,7 +119,19 @@ def make_odd() -> None:
 
 def make_order() -> None:
     """A directory sorts as `name/`, after the names that go on with one of ` !"#$%&'()*+,-.`."""
-    for path in (b"a/x", b"a/y/z", b"a-b", b"a.txt", b"a0", b"a b", b"a\x01", b"b-/1", b"b/1", b"b.d/1", b"b0"):
+    for path in (
+        b"a/x",
+        b"a/y/z",
+        b"a-b",
+        b"a.txt",
+        b"a0",
+        b"a b",
+        b"a\x01",
+        b"b-/1",
+        b"b/1",
+        b"b.d/1",
+        b"b0",
+    ):
         write(b"order/" + path, path)
     write(b"order/-/1")
     write(b"order/\xc3\xa9/1")

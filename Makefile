@@ -1,0 +1,52 @@
+# `make demo` and `make test` need only Python 3.10 or newer (with venv), make and git.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The tests start servers in namespaces of their own and read files as other users.
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTEST_ARGS ?=
+
+.PHONY: demo test conformance lint types wheels docs bench check clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/ready-test
+	@[ -z "$(ROOT)" ] || echo "make test needs root for its throwaway servers and users; sudo may ask for your password"
+	$(ROOT) $(BIN)/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+lint: $(VENV)/ready-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/vermin --quiet --target=3.6- --violations --no-tips clustrix_core/engine.py clustrix_core/testing/tree.py clustrix_core/testing/oracle.py
+
+types: $(VENV)/ready-lint
+	$(BIN)/mypy
+
+wheels: $(VENV)/ready-test
+	$(BIN)/python tests/check_wheels.py
+
+docs: $(VENV)/ready-docs
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/ready-bench
+	$(BIN)/python benchmarks/run.py
+
+check: test lint types wheels docs
+
+clean:
+	rm -rf $(VENV) build dist docs/_build
+
+$(VENV)/ready: pyproject.toml plugins/local/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Clustrix needs Python 3.10 or newer; $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --editable plugins/local
+	touch $@
+
+$(VENV)/ready-%: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group test --group $*
+	touch $@

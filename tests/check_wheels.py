@@ -1,0 +1,101 @@
+"""Both distributions, from their wheels, in an environment of their own, outside the checkout.
+
+Run it with `make wheels`. It builds the wheels, installs them step by step as a user would, and uses them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+USE = """
+import clustrix, clustrix_core, sys
+assert "site-packages" in clustrix.__file__ and "site-packages" in clustrix_core.__file__, clustrix.__file__
+from clustrix import ClusterConfig, cluster_find, cluster_stat
+config = ClusterConfig()
+open("a.csv", "w").write("x")
+assert cluster_find("*.csv", ".", config) == ["a.csv"]
+assert cluster_stat("a.csv", config).size == 1
+"""
+
+WITHOUT_BACKEND = """
+from clustrix import BackendNotFoundError, cluster_ls
+try:
+    cluster_ls()
+except BackendNotFoundError as error:
+    assert "pip install clustrix-local" in str(error), error
+else:
+    raise SystemExit("no error without a backend")
+"""
+
+CONFORMANCE = """
+import pytest
+from clustrix_core.testing import BackendSuite, local_place
+
+class TestLocal(BackendSuite):
+    @pytest.fixture(scope="class")
+    def place(self, tmp_path_factory):
+        with local_place(tmp_path_factory.mktemp("place")) as place:
+            yield place
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="clustrix-wheels-") as name:
+        folder = Path(name)
+        wheels = build(folder / "wheels")
+        check_contents(wheels)
+        environment = folder / "environment"
+        venv.create(environment, with_pip=True)
+        python = environment / "bin" / "python"
+        elsewhere = folder / "elsewhere"
+        elsewhere.mkdir()
+
+        install(python, wheels, "clustrix-core")
+        run(elsewhere, python, "-c", WITHOUT_BACKEND)
+        install(python, wheels, "clustrix-core[local]")
+        run(elsewhere, python, "-c", USE)
+        run(elsewhere, environment / "bin" / "clustrix", "find", "*.csv")
+        run(elsewhere, python, "-m", "clustrix", "--version")
+        install(python, wheels, "clustrix-core[testing]")
+        (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
+        run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
+    print("the wheels work")
+
+
+def build(target: Path) -> Path:
+    for project in (CHECKOUT, CHECKOUT / "plugins" / "local"):
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), str(project)]
+        subprocess.run(pip, check=True)
+    return target
+
+
+def check_contents(wheels: Path) -> None:
+    core, local = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in ("core", "local"))
+    for wheel, package in ((core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local")):
+        names = zipfile.ZipFile(wheel).namelist()
+        assert f"{package}/py.typed" in names, f"{wheel.name} lacks {package}/py.typed"
+        assert any(name.endswith("/licenses/LICENSE") for name in names), f"{wheel.name} lacks its license"
+        assert not [name for name in names if name.startswith(("tests/", "docs/"))], names
+
+
+def install(python: Path, wheels: Path, requirement: str) -> None:
+    run(wheels, python, "-m", "pip", "install", "--quiet", "--find-links", wheels, requirement)
+
+
+def run(folder: Path, *command: str | Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTRIX", "PYTHON"))}
+    result = subprocess.run([str(part) for part in command], cwd=folder, env=clean)
+    if result.returncode:
+        raise SystemExit(f"failed with {result.returncode}: {' '.join(map(str, command))[:200]}")
+
+
+if __name__ == "__main__":
+    main()
