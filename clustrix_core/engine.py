@@ -162,15 +162,15 @@ def path_filter(pattern: str) -> "tuple[Callable[[str], object], int | None]":
 def check_find_pattern(pattern: str) -> None:
     if not pattern:
         raise ValueError("the pattern is empty; '*' matches every name")
-    if "/" not in pattern:
-        return
     parts = pattern.split("/")
+    if ".." in parts:
+        raise ValueError("find's pattern can't contain '..': give the folder as the path: %r" % pattern)
+    if len(parts) == 1:
+        return
     if not parts[0]:
         raise ValueError("find's pattern can't begin with a slash: it is matched below the path: %r" % pattern)
     if not parts[-1]:
         raise ValueError("find's pattern can't end in a slash; type='d' finds directories: %r" % pattern)
-    if ".." in parts:
-        raise ValueError("find's pattern can't contain '..': give the folder as the path: %r" % pattern)
 
 
 def expand_braces(pattern: str) -> "list[str]":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 import os
 import weakref
@@ -217,20 +218,23 @@ class ClusterFilesystem:
             raise TypeError(f"max_depth must be an int or None, not {max_depth!r}")
         if max_depth is not None and max_depth < 1:
             raise ValueError(f"max_depth must be 1 (the direct children) or more, not {max_depth}")
-        return cast(
-            "Stream[str]",
-            self._call(
-                "clustrix_find",
-                pattern=checked_pattern(pattern),
-                path=checked_path(path),
-                detail=bool(detail),
-                type=checked_choice("type", type, ("f", "d", "l")),
-                max_depth=max_depth,
-                follow_symlinks=bool(follow_symlinks),
-                on_error=checked_choice("on_error", on_error, ("warn", "raise")),
-                progress=progress,
-            ),
+        found = self._call(
+            "clustrix_find",
+            pattern=checked_pattern(pattern),
+            path=checked_path(path),
+            detail=bool(detail),
+            type=checked_choice("type", type, ("f", "d", "l")),
+            max_depth=max_depth,
+            follow_symlinks=bool(follow_symlinks),
+            on_error=checked_choice("on_error", on_error, ("warn", "raise")),
+            progress=progress,
         )
+        if not isinstance(found, Stream):
+            raise BackendIncompatibleError(
+                f"clustrix_find of the backend {self.config.cluster_type!r} returned a {builtins.type(found).__name__}, "
+                "or an extension around it did; it must be a clustrix_core.Stream"
+            )
+        return found
 
     @overload
     def stat(  # type: ignore[overload-overlap] # a str is an iterable of str, too

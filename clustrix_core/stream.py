@@ -45,7 +45,7 @@ class Stream(Generic[T]):
         self._started = time.perf_counter()
         self._ended = False
         self._batches = self._watch()
-        self._items = chain.from_iterable(self._batches)
+        self._items: Iterator[T] = chain.from_iterable(self._batches)
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -69,6 +69,10 @@ class Stream(Generic[T]):
         """Stop the work behind the stream. Closing twice does nothing."""
         self._batches.close()
         self._finish(None)
+        self._items = iter(())
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Stream[T]:
         return self

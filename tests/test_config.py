@@ -106,7 +106,7 @@ def test_ports_that_are_allowed(port: object) -> None:
         ("cluster_type", " \t\n"),
         ("cluster_type", None),
         ("cluster_host", 5),
-        ("username", b"me"),
+        ("username", ["me"]),
         ("module_loads", "gcc"),
         ("module_loads", [1]),
         ("extensions", "trace"),

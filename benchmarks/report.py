@@ -1,0 +1,134 @@
+"""What was measured, as a table for the terminal, as Markdown and as a plot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+HEADINGS = ("", "median", "min-max", "compared", "asked", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was measured, round by round, in the unit of its group.
+
+    `compared` is what the group compares, computed within each round; its median must be at most `at_most`.
+    """
+
+    label: str
+    samples: Sequence[float]
+    compared: Sequence[float] = ()
+    at_most: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.at_most is None else median(self.compared) <= self.at_most
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            self.label,
+            shown(median(self.samples)),
+            f"{shown(min(self.samples))}-{shown(max(self.samples))}",
+            shown(median(self.compared)) if self.compared else "",
+            "" if self.at_most is None else f"<= {self.at_most:g}",
+            {None: "", True: "met", False: "MISSED"}[self.met],
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    unit: str
+    comparison: str
+    meaning: str
+    rows: tuple[Row, ...]
+    plotted: bool = False
+
+    def table(self) -> list[tuple[str, ...]]:
+        headings = ("", f"median {self.unit}", "min-max", self.comparison, "asked", "")
+        return [headings, *(row.cells() for row in self.rows)]
+
+
+def shown(value: float) -> str:
+    """A number with three significant digits, or all the digits of its integer part."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def as_text(group: Group) -> str:
+    table = group.table()
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [f"\n{group.title}"]
+    for cells in table:
+        numbers = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+        lines.append(f"  {cells[0].ljust(widths[0])}  {'  '.join(numbers)}".rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(group: Group) -> str:
+    headings, *rows = group.table()
+    lines = [f"## {group.title}", "", group.meaning, "", _markdown_row(headings), "|---|--:|--:|--:|--:|---|"]
+    return "\n".join([*lines, *map(_markdown_row, rows), ""])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def verdict(groups: Sequence[Group]) -> str:
+    asked = [(group, row) for group in groups for row in group.rows if row.at_most is not None]
+    missed = [f"{group.title}, {row.label}" for group, row in asked if not row.met]
+    return f"{len(asked) - len(missed)} of {len(asked)} requirements met" + "".join(
+        f"\n- missed: {name}" for name in missed
+    )
+
+
+def write(folder: Path, facts: dict[str, str], method: str, groups: Sequence[Group]) -> None:
+    """Write RESULTS.md and results.png."""
+    plot(folder / "results.png", [group for group in groups if group.plotted])
+    parts = [
+        "# Results of the benchmarks",
+        "",
+        "Written by `make bench`; all figures are from one run. " + verdict(groups) + ".",
+        "",
+        "![Times on a tree of 100,000 files](results.png)",
+        "",
+        *(f"- {name}: {fact}" for name, fact in facts.items()),
+        "",
+        "## How it was measured",
+        "",
+        method,
+        *map(as_markdown, groups),
+    ]
+    (folder / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def plot(path: Path, groups: Sequence[Group]) -> None:
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(
+        len(groups),
+        sharex=True,
+        figsize=(9, 1.2 + 0.34 * sum(len(group.rows) + 1.5 for group in groups)),
+        height_ratios=[len(group.rows) + 0.5 for group in groups],
+        layout="constrained",
+        squeeze=False,
+    )
+    for panel, group in zip(panels[:, 0], groups, strict=True):
+        medians = [median(row.samples) for row in group.rows]
+        colours = ["#c2410c"] + ["#94a3b8"] * (len(medians) - 1)
+        bars = panel.barh([row.label for row in group.rows], medians, color=colours)
+        panel.bar_label(bars, [f"{shown(value)} {group.unit}" for value in medians], padding=3, fontsize=8)
+        panel.set_title(group.title, loc="left", fontsize=10, fontweight="bold")
+        panel.set_xscale("log")
+        panel.margins(x=0.15)
+        panel.invert_yaxis()
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xlabel("milliseconds, logarithmic: shorter is better")
+    figure.suptitle("100,000 files in 1,000 folders, medians", fontsize=11)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

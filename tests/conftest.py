@@ -1,0 +1,66 @@
+"""Fixtures for the tests of core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakedist import FakeSite
+
+from clustrix_core.session import pool
+
+COUNTED = '''
+"""The local backend, holding something that must be closed; it keeps count."""
+import threading, time
+from clustrix_local.backend import LocalBackend, LocalConfig
+from clustrix_core import hookimpl
+
+opened, closed, abandoned = [], [], []
+
+class CountedConfig(LocalConfig):
+    slow: float = 0.0
+
+class Counted(LocalBackend):
+    config_model = CountedConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        time.sleep(config.slow)
+        opened.append(self)
+
+    def close(self):
+        closed.append(self)
+
+    def abandon(self):
+        abandoned.append(self)
+
+class Forgetful(LocalBackend):
+    @hookimpl
+    def clustrix_ls(self, path, detail):
+        return None
+
+    @hookimpl
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
+        return []
+
+class Bare:
+    """Only what is required."""
+    api_version = 1
+    config_model = LocalConfig
+    def __init__(self, config):
+        pass
+
+for name in ("ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "count_files"):
+    setattr(Bare, "clustrix_" + name, getattr(LocalBackend, "clustrix_" + name))
+'''
+
+
+@pytest.fixture
+def backends(tmp_path: Path) -> Iterator[FakeSite]:
+    """Three more backends: `counted`, `forgetful` and `bare`."""
+    with FakeSite(tmp_path / "site") as site:
+        names = {"counted": "counted:Counted", "forgetful": "counted:Forgetful", "bare": "counted:Bare"}
+        site.add("clustrix-counted", "1.0", backends=names, modules={"counted": COUNTED})
+        yield site
+        pool.close()
