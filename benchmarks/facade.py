@@ -1,18 +1,17 @@
-"""Time calls of the façade and the `os` calls beneath them; print `[[label, beneath, seconds per call, …], …]`.
-
-Usage: facade.py FILE ROUNDS, where FILE is alone in its folder.
-"""
+"""What a call of the façade adds to the `os` call beneath it."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import timeit
+
+from environment import say
+from report import Group, Row
 
 from clustrix import ClusterConfig, ClusterFilesystem, cluster_exists, cluster_ls, cluster_stat
 
 CALLS = 1000
+AT_MOST = 10  # µs
 PAIRS = (
     ("fs.exists(path)", "os.stat(path)"),
     ("fs.stat(path)", "os.stat(path)"),
@@ -23,12 +22,18 @@ PAIRS = (
 )
 
 
-def main(path: str, rounds: int) -> None:
+def measure(scratch: str, rounds: int) -> Group:
+    say("the façade")
+    folder = os.path.join(scratch, "facade")
+    path = os.path.join(folder, "file")
+    os.mkdir(folder)
+    with open(path, "w"):
+        pass
     config = ClusterConfig()
     names = {
         "os": os,
         "path": path,
-        "folder": os.path.dirname(path),
+        "folder": folder,
         "config": config,
         "fs": ClusterFilesystem(config),
         "cluster_exists": cluster_exists,
@@ -36,9 +41,20 @@ def main(path: str, rounds: int) -> None:
         "cluster_ls": cluster_ls,
     }
     timers = [[timeit.Timer(call, globals=names) for call in pair] for pair in PAIRS]
-    samples = [[[timer.timeit(CALLS) / CALLS for timer in pair] for pair in timers] for _ in range(rounds)]
-    print(json.dumps({"labels": PAIRS, "rounds": samples}))
+    samples = [[[microseconds(timer) for timer in pair] for pair in timers] for _ in range(rounds + 1)][1:]
+    rows = []
+    for index, (ours, beneath) in enumerate(PAIRS):
+        pairs = [sample[index] for sample in samples]
+        added = [one - other for one, other in pairs]
+        rows.append(Row(f"{ours} over {beneath}", [one for one, _ in pairs], added, AT_MOST))
+    return Group(
+        title="A call of the façade",
+        unit="µs",
+        comparison="added",
+        meaning="With the same config object. The folder has one file. A sample is the mean of 1,000 calls.",
+        rows=tuple(rows),
+    )
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+def microseconds(timer: timeit.Timer) -> float:
+    return 1e6 * timer.timeit(CALLS) / CALLS

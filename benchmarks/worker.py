@@ -1,6 +1,6 @@
 """Time contenders inside one interpreter, so that its start is not counted.
 
-Reads `[operation, contender, root]` (two indices and a path) from each line of standard input, and answers each
+Reads `[operation, contender, root]` (two indices and a path) from each line of standard input, and answers
 with `{"seconds": …, "answer": …}`, the answer of a list being its length and hash.
 """
 

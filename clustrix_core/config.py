@@ -173,7 +173,6 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, validate_default=True)
     __slots__ = ("_hash",)
-    __pydantic_extra__: dict[str, Annotated[Any, AfterValidator(_freeze)]]
 
     cluster_type: str = Field(
         default="local", description="Name of the backend: local, ssh, slurm, or another that is installed."
@@ -241,13 +240,15 @@ class ClusterConfig(BaseModel):
     )
 
     def __init__(self, /, **fields: Any) -> None:
+        problems = _freeze_unclaimed(fields, type(self))
         try:
             super().__init__(**fields)
-            return
         except ValidationError as failure:
-            problems = [_problem(error, type(self)) for error in failure.errors(include_url=False)]
+            errors = failure.errors(include_url=False)
+            problems = [*(_problem(error, type(self)) for error in errors), *problems]
         # Raised out here, so that the exception does not refer to pydantic's, which holds what was given.
-        raise InvalidFieldsError(summary(problem.text for problem in problems), problems)
+        if problems:
+            raise InvalidFieldsError(summary(problem.text for problem in problems), problems)
 
     _freeze_fields = field_validator("*")(_freeze)
 
@@ -379,6 +380,18 @@ def summary(problems: Iterable[str]) -> str:
     if len(texts) == 1:
         return texts[0]
     return "\n- ".join([f"{len(texts)} problems in the config:", *texts])
+
+
+def _freeze_unclaimed(fields: dict[str, Any], model: type[BaseModel]) -> list[Problem]:
+    """Freeze, in place, the fields that `model` takes without knowing them."""
+    problems = []
+    if model.model_config.get("extra") == "allow":
+        for name in [name for name in fields if name not in model.model_fields]:
+            try:
+                fields[name] = _freeze(fields[name])
+            except ValueError as error:
+                problems.append(Problem(name, f"{printable(name)}: {error}"))
+    return problems
 
 
 def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # importing typing costs more than some of the operations
     Folder = tuple[bytes, bytes, int, frozenset[Identity]]  # …, depth, the identities above
 
 LIMIT_OF_BRACES = 10000
+LIMIT_OF_DEPTH = 100
 BLOCK = 1 << 20
 PATH_MAX = 4096  # Linux's, its closing NUL included (limits.h); NAME_MAX is 255
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -173,46 +174,62 @@ def check_find_pattern(pattern: str) -> None:
         raise ValueError("find's pattern can't end in a slash; type='d' finds directories: %r" % pattern)
 
 
-def expand_braces(pattern: str) -> "list[str]":
+def expand_braces(pattern: str, depth: int = 0) -> "list[str]":
     """All that the braces of a pattern stand for, as bash does it; brackets protect what is in them."""
-    done = []
-    waiting = [pattern]
-    while waiting:
-        text = waiting.pop()
-        place = first_braces(text)
-        if place is None:
-            done.append(text)
-        else:
-            start, commas, end = place
-            marks = [start] + commas + [end]
-            options = [text[a + 1 : b] for a, b in zip(marks, marks[1:])]
-            waiting.extend(text[:start] + option + text[end + 1 :] for option in reversed(options))
-        if len(done) + len(waiting) > LIMIT_OF_BRACES:
+    words = [""]
+    rest = pattern
+    while True:
+        marks = first_braces(rest)
+        if marks is None:
+            return [word + rest for word in words]
+        if depth == LIMIT_OF_DEPTH:
+            raise ValueError("the braces are nested more than %d deep" % LIMIT_OF_DEPTH)
+        options = []  # type: list[str]
+        for start, end in zip(marks, marks[1:]):
+            options += expand_braces(rest[start + 1 : end], depth + 1)
+        if len(words) * len(options) > LIMIT_OF_BRACES:
             raise ValueError("the braces stand for more than %d patterns: %r" % (LIMIT_OF_BRACES, pattern))
-    return done
+        words = [word + rest[: marks[0]] + option for word in words for option in options]
+        rest = rest[marks[-1] + 1 :]
 
 
-def first_braces(text: str) -> "tuple[int, list[int], int] | None":
-    """The first pair of braces with a comma of its own: its start, commas and end; or None."""
-    opened = []  # type: list[tuple[int, list[int]]] # start and commas of each brace that is open
-    found = []
+def first_braces(text: str) -> "list[int] | None":
+    """Where the first expandable pair of braces opens, has its commas, and closes; or None."""
     i = 0
+    while i < len(text):
+        marks = marks_of_braces(text, i) if text[i] == "{" else None
+        if marks:
+            return marks
+        i = (end_of_bracket(text, i) if text[i] == "[" else i) + 1
+    return None
+
+
+def marks_of_braces(text: str, start: int) -> "list[int] | None":
+    if start == 0 and text[1:2] == "}":  # there `{}` is plain text to bash, whatever follows
+        return None
+    marks = [start]
+    level = 0
+    i = start + 1
     while i < len(text):
         char = text[i]
         if char == "[":
-            end = closing_bracket(text, i)
-            if end > 0 and "/" not in text[i:end]:
-                i = end
+            i = end_of_bracket(text, i)
         elif char == "{":
-            opened.append((i, []))
-        elif char == "," and opened:
-            opened[-1][1].append(i)
-        elif char == "}" and opened:
-            start, commas = opened.pop()
-            if commas:
-                found.append((start, commas, i))
+            level += 1
+        elif char == "," and not level:
+            marks.append(i)
+        elif char == "}" and level:
+            level -= 1
+        elif char == "}" and len(marks) > 1:  # bash takes one without commas for plain text
+            return marks + [i]
         i += 1
-    return min(found) if found else None
+    return None
+
+
+def end_of_bracket(text: str, start: int) -> int:
+    """Where a bracket that is closed within its component ends; else `start`."""
+    end = closing_bracket(text, start)
+    return end if end > 0 and "/" not in text[start:end] else start
 
 
 # --- the operations ---------------------------------------------------------------------------------
@@ -676,6 +693,8 @@ class Engine:
                 write_all(writer, block)
                 done += len(block)
                 tick(done, max(done, before.st_size))
+                if 0 < before.st_size < done:  # it grows, perhaps as fast as it is read
+                    break
             after = os.fstat(reader.fileno())
             if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
                 raise OSError(errno.EIO, "the file changed while it was copied", source)

@@ -648,7 +648,9 @@ def _node(value: Any) -> yaml.Node:
     if value is None:
         return yaml.ScalarNode(_NULL, "null")
     if type(value) in (str, int, float):
-        return yaml.ScalarNode(_TEXT, str(value))
+        text = str(value)
+        # Escaped, since PyYAML's other styles lose some line breaks.
+        return yaml.ScalarNode(_TEXT, text, style=None if text.isprintable() else '"')
     if isinstance(value, bool):
         return yaml.ScalarNode(_TEXT, str(value).lower())
     return _node(to_jsonable_python(value))

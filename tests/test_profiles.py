@@ -169,15 +169,10 @@ def test_each_layer_wins_over_the_next(project: Path, monkeypatch: pytest.Monkey
     config = explained.config
     assert (config.account, config.username, config.cluster_host) == ("file", "variable", "argument")
     assert config.default_cores is None
-    chosen = {
-        name: explained.origins[name] for name in ("account", "username", "cluster_host", "default_cores")
-    }
-    assert chosen == {
-        "account": f"{path}:2",
-        "username": "CLUSTRIX_USERNAME",
-        "cluster_host": "argument",
-        "default_cores": "default",
-    }
+    assert explained.origins["account"] == f"{path}:2"
+    assert explained.origins["username"] == "CLUSTRIX_USERNAME"
+    assert explained.origins["cluster_host"] == "argument"
+    assert explained.origins["default_cores"] == "default"
     assert config.model_fields_set == {"cluster_type", "account", "username", "cluster_host"}
     assert load_config(cluster_host="argument") == config
 
@@ -210,7 +205,7 @@ def test_an_unknown_backend_is_told_with_its_origin(project: Path) -> None:
     path = write(project / "clustrix.yml", "\ncluster_type: lab0\n")
     with pytest.raises(BackendNotFoundError, match=f"^{path}:2: .*lab0"):
         load_config()
-    with pytest.raises(BackendNotFoundError, match="^no backend called 'xyz'"):
+    with pytest.raises(BackendNotFoundError, match=r"^no backend 'xyz'"):
         load_config(cluster_type="xyz")
 
 
@@ -371,9 +366,7 @@ def test_anchors_and_merge_keys(project: Path) -> None:
     assert (two.account, two.username) == ("base", "more")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "# only a comment\n", "---\n", "null\n", "{}\n", "profiles:\n", "\ufeff\n"]
-)
+@pytest.mark.parametrize("text", ["", "# comment\n", "---\n", "null\n", "{}\n", "profiles:\n", "\ufeff\n"])
 def test_an_empty_file_has_no_fields(text: str, project: Path) -> None:
     write(project / "clustrix.yml", text)
     assert given(load_config()) == {}
@@ -387,7 +380,7 @@ def test_a_byte_order_mark_is_allowed(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("a: [", "2:1", "expected"),
+        ("a: [", "1:5", "expected"),
         ("a: b: c\n", "1:5", "not allowed"),
         ("\ta: b\n", "1:1", "cannot start any token"),
         ("username: a\nusername: b\n", "2:1", "username is there twice"),
@@ -429,7 +422,7 @@ def test_broken_files_are_told_with_line_and_column(
         f"password: @{SECRET}\n",
         f"password: `{SECRET}\n",
         f"password: %{SECRET}\n",
-        f"%{SECRET} x\n---\n",
+        f"%{SECRET}\n",
         f"password: {SECRET}: x\n",
         f"password: '{SECRET}\n",
         f'password: "{SECRET}\\q"\n',
@@ -447,9 +440,10 @@ def test_broken_files_show_no_secret(text: str, project: Path) -> None:
     failure()
 
 
-@pytest.mark.parametrize(
-    "text", ["module_loads: &a [*a]\n", "limits: &a {x: *a}\n", "&a <<: *a\n", "a: " + "[" * 5000]
-)
+ENDLESS = ["module_loads: &a [*a]\n", "limits: &a {x: *a}\n", "&a\n<<: *a\n", "a: " + "[" * 5000]
+
+
+@pytest.mark.parametrize("text", ENDLESS)
 def test_endless_nesting_is_an_error(text: str, project: Path) -> None:
     write(project / "clustrix.yml", text)
     assert str(project / "clustrix.yml") in failure()
@@ -485,11 +479,11 @@ def test_the_search_ends_where_another_filesystem_begins(home: Path, project: Pa
     write(home / "work" / "clustrix.yml", "username: outside\n")
     script = (
         "from clustrix_core.profiles import load_config; import os\n"
-        "print(load_config().username); os.chdir('..'); os.chdir('..'); print(load_config().username)"
+        "print(load_config().username); os.chdir('../..'); print(load_config().username)"
     )
+    mounted = 'mount -t tmpfs none "$PWD" && mkdir "$PWD/a" && cd "$PWD/a" && exec "$@"'
     outcome = subprocess.run(
-        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none . && mkdir a && cd ./a && exec "$@"', "sh"]
-        + [sys.executable, "-c", script.replace("os.chdir('..'); os.chdir('..')", "os.chdir('../..')")],
+        ["unshare", "-m", "sh", "-c", mounted, "sh", sys.executable, "-c", script],
         cwd=project,
         capture_output=True,
         text=True,
@@ -588,21 +582,20 @@ def test_links_of_others_are_passed_over(home: Path, project: Path) -> None:
 
 
 def test_another_user_reads_own_files_and_those_of_root(home: Path, project: Path) -> None:
-    """In a process with another effective user: root's file is read, one that can't be read is passed over."""
     readable = write(project / "clustrix.yml", "username: of-root\n")
     unreadable = write(home / "work" / "secret.yml", "username: hidden\n")
     unreadable.chmod(0o600)
     own = write(home / "work" / "own.yml", "username: own\n")
     os.chown(own, STRANGER, STRANGER)
     script = (
-        "import os, sys; from clustrix_core.profiles import load_config; from clustrix_core.errors import ConfigError\n"
+        "import os, sys\nfrom clustrix_core import ConfigError, load_config\n"
         f"load_config(); os.seteuid({STRANGER})\n"
         "for path in sys.argv[1:]:\n"
         "    try: print(load_config(path=path).username)\n"
         "    except ConfigError as error: print(str(error).partition(': ')[2].partition(';')[0])\n"
     )
-    for folder in (home, home.parent, *home.parents):
-        if folder.stat().st_uid == 0 and str(folder) != "/" and folder.stat().st_mode & 0o001 == 0:
+    for folder in home.parents:  # pytest makes them private
+        if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(0o711)
     outcome = subprocess.run(
         [sys.executable, "-c", script, readable, unreadable, own],
@@ -620,9 +613,9 @@ def test_what_is_no_regular_file_is_passed_over(home: Path, project: Path) -> No
     (home / "work" / "clustrix.yml").mkdir()
     with pytest.warns(ConfigWarning) as warned:
         assert load_config().username == "home"
-    assert ["no regular file" in str(w.message) or "Is a directory" in str(w.message) for w in warned] == [
-        True
-    ] * 2
+    fifo, folder = (str(warning.message) for warning in warned)
+    assert "no regular file" in fifo
+    assert "Is a directory" in folder
 
 
 def test_a_broken_link_is_passed_over(project: Path) -> None:
@@ -679,7 +672,8 @@ def test_a_profile_that_is_missing(home: Path, project: Path, monkeypatch: pytes
     near = write(project / "clustrix.yml", TWO + "default_profile: smal\n")
     mine = write(user_file(home), "profiles:\n  far: {}\n")
     assert failure(profile="larg") == (
-        f"there is no profile 'larg'; did you mean 'large'? Profiles: small, large, far. Looked in: {near}, {mine}"
+        "there is no profile 'larg'; did you mean 'large'? "
+        f"Profiles: small, large, far. Looked in: {near}, {mine}"
     )
     assert failure().startswith(f"{near}:4: there is no profile 'smal'; did you mean 'small'?")
     monkeypatch.setenv("CLUSTRIX_PROFILE", "zzz")
@@ -854,6 +848,7 @@ def test_a_rich_config_comes_back_equal() -> None:
             "%",
             "@",
             " a ",
+            "\x85",
             "\n",
             "\x07",
         ],
@@ -878,37 +873,34 @@ def test_a_rich_config_comes_back_equal() -> None:
     assert load_config(path="other.yml") == config
 
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=[]), max_size=20) | st.sampled_from(
-    [
-        "null",
-        "Null",
-        "~",
-        "",
-        "<<",
-        "=",
-        "no",
-        "'",
-        '"',
-        "\\",
-        "a\nb\n",
-        " ",
-        "\u2028",
-        "\ufeff",
-        "\x85",
-        "x" * 200,
-    ]
-)
+awkward = [
+    "null",
+    "Null",
+    "~",
+    "",
+    "<<",
+    "=",
+    "no",
+    "'",
+    '"',
+    "\\",
+    "a\nb\n",
+    " ",
+    "\u2028",
+    "\ufeff",
+    "\x85",
+]
+characters = st.characters(exclude_characters="\0", exclude_categories=[])
+texts = st.text(characters, max_size=20) | st.sampled_from([*awkward, "x" * 200])
 
 
-@generated(
-    st.dictionaries(texts.filter(bool), texts | st.none(), max_size=3), texts, st.lists(texts, max_size=4)
-)
+@generated(st.sets(texts, max_size=3), texts, st.lists(texts, max_size=4))
 def test_any_text_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, names: dict[str, str | None], text: str, items: list[str]
+    tmp_path_factory: pytest.TempPathFactory, names: set[str], text: str, items: list[str]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.unlink(missing_ok=True)
-    config = lab(account=text, tags=items, limits=dict.fromkeys(names, [1]))
+    config = lab(account=text, tags=items, limits={name: [1] for name in names})
     for name in names:
         save_config(config, path, profile=name)
     save_config(config, path, profile=text)

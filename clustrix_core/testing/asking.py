@@ -20,8 +20,15 @@ class Truth:
         self._source = _source(oracle)
 
     def __call__(self, ask: str, **arguments: object) -> Any:
-        """Ask one question. A failure is an `OSError` that only has an errno."""
-        return self.all([{"ask": ask, **arguments}])[0]
+        """Ask one question.
+
+        Raises:
+            OSError: with the errno that the oracle met.
+        """
+        answer = self.all([{"ask": ask, **arguments}])[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
 
     def all(self, questions: list[dict[str, object]]) -> list[Any]:
         """Ask many questions in one trip. Failures come back in their place."""
@@ -49,6 +56,10 @@ class Gardener:
     def remove(self, path: str) -> None:
         """Remove all that is at `path`, relative to the root."""
         self._run("remove", self._path(path))
+
+    def clear(self) -> None:
+        """Remove all that is below the root."""
+        self._run("clear", self._path(""))
 
     def _path(self, path: str) -> str:
         return f"{self._place.root}/{path}"

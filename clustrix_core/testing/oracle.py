@@ -49,9 +49,10 @@ def in_order(paths: Set[str]) -> List[str]:
 
 
 def expanded(path: str) -> str:
+    """The path with a leading tilde expanded, which is how results show it."""
     if path == "~" or path.startswith("~/"):
         return os.fsencode(os.path.expanduser("~")).decode("utf-8", "surrogateescape") + path[1:]
-    return path
+    return path or "."
 
 
 def base_of(root: str) -> str:
@@ -125,7 +126,7 @@ def match(name: str, pattern: str) -> bool:
 
 def walk(root: str, follow: bool, max_depth: Optional[int]) -> Iterator[Tuple[Names, os.stat_result]]:
     base = base_of(root)
-    top = os.stat(raw(root) or b".")
+    top = os.stat(raw(root))
     pending = [((), frozenset([(top.st_dev, top.st_ino)]))]  # type: List[Tuple[Names, Any]]
     while pending:
         above, ancestors = pending.pop()
@@ -152,7 +153,7 @@ def found_below(
 ) -> List[Tuple[str, os.stat_result]]:
     is_kind = {"f": stat.S_ISREG, "d": stat.S_ISDIR, "l": stat.S_ISLNK}[kind]
     root = expanded(path)
-    real = raw(root) or b"."
+    real = raw(root)
     if not stat.S_ISDIR(os.stat(real).st_mode):
         of = os.stat(real)
         return [(root, of)] if is_kind(of.st_mode) and matches(root.rpartition("/")[2], pattern) else []
@@ -200,8 +201,8 @@ def ls(path: str = ".", detail: bool = False) -> List[Any]:
 
 
 def stats(path: str, follow: bool = True) -> Record:
-    place = raw(expanded(text(path)))
-    return record(text(path), os.stat(place) if follow else os.lstat(place))
+    given = expanded(text(path))
+    return record(given, os.stat(raw(given)) if follow else os.lstat(raw(given)))
 
 
 def exists(path: str) -> bool:

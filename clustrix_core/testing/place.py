@@ -36,8 +36,8 @@ class Place:
         python: runs a Python script in the place without the backend: it is given the source and the
             arguments (ASCII), and returns what the script printed; it raises, with what the script wrote to
             stderr, when that fails. It runs as the user of `config`, with the same home folder.
-        unprivileged: a context in which the config that it gives acts as an ordinary user, who has no rights to
-            what the user of `python` has closed to others.
+        unprivileged: a context in which the config that it gives acts as an ordinary user, who has no rights
+            to what the user of `python` has closed to others.
         missing: the names of the capabilities (see `CAPABILITIES`) that the backend lacks. All that
             isn't named here is tested in full.
     """

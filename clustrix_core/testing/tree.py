@@ -1,10 +1,11 @@
-# ruff: noqa: UP006, UP035, UP036, UP045
+# ruff: noqa: UP006, UP035
 """Makes and removes the trees that the suite runs on.
 
 The suite sends this file's text to a Python in the place, so it stands alone: standard library only,
 syntax of Python 3.6. The place needs a filesystem that takes any bytes as a name, as Linux's do.
 
-Usage: `tree.py make ROOT PART`, `tree.py plant ROOT JSON`, `tree.py remove PATH`.
+Usage: `tree.py make ROOT PART`, `tree.py plant ROOT JSON`, `tree.py remove PATH`,
+`tree.py clear ROOT`.
 """
 
 import json
@@ -309,15 +310,16 @@ def make_locked() -> Dict[str, Any]:
         b"open/plain.csv",
         b"secret/known.csv",
         b"secret/sub/below.csv",
-        b"list-only/seen.csv",
-        b"list-only/sub/below.csv",
         b"enter-only/known.csv",
         b"enter-only/sub/below.csv",
     ):
         write(b"locked/" + path, path)
+    write(b"half/plain.csv", b"plain")
+    write(b"half/list-only/seen.csv", b"seen")
+    write(b"half/list-only/sub/below.csv", b"below")
     os.chmod(b"locked/private.csv", 0o000)
     os.chmod(b"locked/secret", 0o000)
-    os.chmod(b"locked/list-only", 0o444)
+    os.chmod(b"half/list-only", 0o444)
     os.chmod(b"locked/enter-only", 0o111)
     return {}
 
@@ -327,6 +329,7 @@ def plant(root: bytes, entries: List[Tuple[str, str, str]]) -> None:
     for kind, name, value in entries:
         path = os.path.join(root, name.encode("latin-1"))
         content = value.encode("latin-1")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         if kind == "folder":
             os.makedirs(path, exist_ok=True)
         elif kind == "link":
@@ -367,6 +370,9 @@ def main(arguments: List[str]) -> None:
     action, path = arguments[0], arguments[1].encode("latin-1")
     if action == "remove":
         remove(path)
+    elif action == "clear":
+        for name in os.listdir(path):
+            remove(os.path.join(path, name))
     elif action == "plant":
         plant(path, json.loads(arguments[2]))
     else:

@@ -1,0 +1,92 @@
+"""Failures as exit codes and as lines on standard error."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import click
+
+from clustrix_core.errors import BackendNotFoundError, ClustrixError, PartialResultWarning, printable
+
+T = TypeVar("T")
+
+OK = 0
+NO = 1
+USAGE = 2
+FAILURE = 3
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+CLOSED = 141  # 128 and the number of SIGPIPE
+
+
+def complain(message: str) -> None:
+    """Write a line to standard error."""
+    click.echo(f"clustrix: {message}", err=True)
+
+
+def report(error: BaseException) -> int:
+    """Write what went wrong to standard error, and return the exit code for it."""
+    complain(_described(error))
+    return _code(error)
+
+
+def each(
+    items: Iterable[T], action: Callable[[T], int | None], before_report: Callable[[], object] = int
+) -> int:
+    """Do something for each item; report those that fail, and go on. Returns the highest exit code.
+
+    Args:
+        items: the items.
+        action: may return an exit code.
+        before_report: called before anything is written to standard error.
+
+    Raises:
+        ClustrixError: the place as a whole fails, a connection for instance; the other items would, too.
+    """
+    code = OK
+    for item in items:
+        try:
+            code = max(code, action(item) or OK)
+        except ClustrixError:
+            raise
+        except OSError as error:
+            before_report()
+            code = max(code, report(error))
+    return code
+
+
+def report_warnings(caught: Iterable[warnings.WarningMessage]) -> int:
+    """Write warnings to standard error, each once; return the exit code of a partial result, or 0."""
+    code = OK
+    lines: dict[str, None] = {}
+    for item in caught:
+        if isinstance(item.message, PartialResultWarning):
+            code = FAILURE
+            lines.update(dict.fromkeys(map(_described, item.message.failures)))
+        else:
+            lines[f"warning: {item.message}"] = None
+    for line in lines:
+        complain(line)
+    return code
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ClustrixError) and error.strerror:
+        if error.filename is None:
+            return error.strerror
+        return f"{printable(os.fsdecode(error.filename))}: {error.strerror}"
+    if isinstance(error, (ClustrixError, OSError, ValueError)):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}; `clustrix --debug ...` shows where it comes from"
+
+
+def _code(error: BaseException) -> int:
+    from clustrix_core.engine import ABSENT
+
+    if isinstance(error, (BackendNotFoundError, ValueError)):  # a ConfigError is a ValueError
+        return USAGE
+    if isinstance(error, OSError) and error.errno in ABSENT:
+        return NO
+    return FAILURE
