@@ -10,14 +10,15 @@ from pathlib import Path
 from statistics import median
 
 METHOD = """\
-Everything runs on one machine in one run, on trees made for it. Contenders take turns, and which of them begins
-changes from round to round. What is compared is computed within each round; tables show medians over the rounds.
-An untimed round comes first, so that the kernel's caches are warm and modules loaded. Every round checks that
-all contenders give the same answer.
+Everything runs on one machine in one run, on trees made for it. Contenders take turns, and which of them
+begins changes from round to round. What is compared is computed within each round; tables show medians over
+the rounds. An untimed round comes first, so that the kernel's caches are warm and modules loaded. Every
+round checks that all contenders give the same answer.
 
-Python contenders run in processes that are already up, with the same version of Python and the garbage collector
-on; fsspec has an environment of its own. GNU commands are started through `/bin/sh`, and their start counts: a
-few milliseconds. What they write is read through a pipe, except where the name says `/dev/null`.
+Python contenders run in processes that are already up, with the same version of Python and the garbage
+collector on; fsspec has an environment of its own. GNU commands are started through `/bin/sh`, and their
+start counts: a few milliseconds. What they write is read through a pipe, except where the name says
+`/dev/null`.
 """
 
 
@@ -122,7 +123,7 @@ def plot(path: Path, groups: Sequence[Group]) -> None:
     figure, panels = pyplot.subplots(
         len(groups),
         sharex=True,
-        figsize=(9, 1.2 + 0.34 * sum(len(group.rows) + 1.5 for group in groups)),
+        figsize=(9, 1.2 + 0.28 * sum(len(group.rows) + 1.5 for group in groups)),
         height_ratios=[len(group.rows) + 0.5 for group in groups],
         layout="constrained",
         squeeze=False,

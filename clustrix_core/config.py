@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema, from_json
 
-from clustrix_core.errors import ConfigError, printable
+from clustrix_core.errors import ConfigError, near, printable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -411,8 +410,8 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
 
 
 def _advice(field: str, model: type[BaseModel]) -> str:
-    near = difflib.get_close_matches(field, model.model_fields, n=1)
-    return f"did you mean {near[0]}?" if near else f"the fields are {', '.join(model.model_fields)}"
+    close = near(field, model.model_fields, at_most=1)
+    return f"did you mean {close[0]}?" if close else f"the fields are {', '.join(model.model_fields)}"
 
 
 def _may_be_secret(error: ErrorDetails, model: type[BaseModel]) -> bool:

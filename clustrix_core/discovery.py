@@ -20,6 +20,7 @@ from clustrix_core.errors import (
     BackendLoadError,
     BackendNotFoundError,
     ClustrixError,
+    near,
     printable,
 )
 
@@ -196,14 +197,12 @@ def _unloadable(plugin: Plugin, reason: str) -> BackendLoadError:
 
 
 def _not_found(kind: Kind, name: str) -> str:
-    from difflib import get_close_matches
-
     names = {plugin.name for plugin in installed(kind)}
     own = _OWN[kind]
     hint = ""
     if name in own:
         hint = f"Install it with `pip install {own[name]}`. "
-    elif close := get_close_matches(name, sorted(names | own.keys())):
+    elif close := near(name, sorted(names | own.keys())):
         hint = f"Did you mean {' or '.join(map(repr, close))}? "
     there = ", ".join(sorted(names)) or "none"
     return f"no {kind} {name!r} is installed. {hint}Installed {kind}s: {there} (see `clustrix plugins`)"

@@ -6,7 +6,7 @@ with errno and filename), from every backend. What stands here is all the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class ClustrixError(Exception):
@@ -74,6 +74,13 @@ class PartialResultWarning(UserWarning):
             f"the result is partial: {places} could not be read ({'; '.join(shown)}); "
             'pass on_error="raise" to make this an error'
         )
+
+
+def near(name: str, known: Iterable[str], *, at_most: int = 3, cutoff: float = 0.6) -> list[str]:
+    """The known names that `name` may be a misspelling of, the closest first."""
+    from difflib import get_close_matches  # costs more than most processes that never need it can spare
+
+    return get_close_matches(name, list(known), at_most, cutoff)
 
 
 def printable(name: object) -> str:

@@ -15,7 +15,6 @@ from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationE
 from clustrix_core.files import open_binary, open_text
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
 from clustrix_core.models import DiskUsage, FileInfo
-from clustrix_core.profiles import get_config
 from clustrix_core.session import Session, pool
 from clustrix_core.stream import Stream
 
@@ -447,6 +446,8 @@ class ClusterFilesystem:
 def checked_config(config: object) -> ClusterConfig:
     """The config that is meant."""
     if config is None:
+        from clustrix_core.profiles import get_config  # not needed by those who pass a config
+
         return get_config()
     if not isinstance(config, ClusterConfig):
         raise TypeError(f"config must be a ClusterConfig or None, not {type(config).__name__}")

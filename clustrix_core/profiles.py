@@ -22,7 +22,6 @@ Items of a list may also stand apart by commas or spaces; commands stand on line
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -42,7 +41,7 @@ from pydantic_core import to_jsonable_python
 
 from clustrix_core.config import ClusterConfig, InvalidFieldsError, given, secret_fields, summary
 from clustrix_core.discovery import load_backend
-from clustrix_core.errors import BackendNotFoundError, ConfigError, printable
+from clustrix_core.errors import BackendNotFoundError, ConfigError, near, printable
 
 if TYPE_CHECKING:
     import yaml
@@ -324,7 +323,7 @@ def _parsed(texts: _Layer, model: type[ClusterConfig]) -> _Layer:
         field = model.model_fields.get(name)
         if field is not None:
             layer[name] = _Given(_parse(name, text, field.annotation, origin), origin)
-        elif difflib.get_close_matches(name, model.model_fields, cutoff=0.8):
+        elif near(name, model.model_fields, cutoff=0.8):
             layer[name] = _Given(text, origin)  # the model refuses it, and names the nearest field
         else:
             _warn(
@@ -406,8 +405,8 @@ def _active_profile(file: _File) -> _Given:
 
 def _no_profile(name: _Given, looked: list[_File]) -> str:
     names = list(dict.fromkeys(each for file in looked for each in file.profiles or ()))
-    near = difflib.get_close_matches(name.value, names, n=1)
-    hint = f"did you mean {printable(near[0])!r}? " if near else ""
+    close = near(name.value, names, at_most=1)
+    hint = f"did you mean {printable(close[0])!r}? " if close else ""
     where = _listed([file.path for file in looked]) if looked else f"(found no {FILE_NAME})"
     return (
         f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}; {hint}"

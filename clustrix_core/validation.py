@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from types import FunctionType
 from typing import Any, ClassVar, Protocol, cast
@@ -19,7 +18,7 @@ import pluggy
 from clustrix_core import hookspecs
 from clustrix_core._version import __version__
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import BackendIncompatibleError
+from clustrix_core.errors import BackendIncompatibleError, near
 
 OLDEST_API_VERSION = 1
 """The oldest version of the contract whose backends still work."""
@@ -259,7 +258,7 @@ def _method_findings(hookimpl: _HookImpl) -> Iterator[str]:
     if inspect.iscoroutinefunction(hookimpl.function) or inspect.isasyncgenfunction(hookimpl.function):
         yield f"`{hookimpl.name}` is an async function; hooks are called without await"
     if not hookimpl.known and not hookimpl.options.get("optionalhook"):
-        close = get_close_matches(hookimpl.hook, _HOOKS, 1)
+        close = near(hookimpl.hook, _HOOKS, at_most=1)
         hint = f"; did you mean `{close[0]}`?" if close else ""
         yield f"`{hookimpl.name}` is marked @hookimpl, but there is no hook `{hookimpl.hook}`{hint}"
 
@@ -272,7 +271,7 @@ def _argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
             yield f"{argument} would stay empty; list the hook's arguments by name"
             continue
         if parameter.name not in known:
-            close = get_close_matches(parameter.name, known, 1)
+            close = near(parameter.name, known, at_most=1)
             hint = f"; did you mean `{close[0]}`?" if close else f"; the hook has {_listed(known)}"
             yield f"{argument} is unknown{hint}"
         if parameter.kind is parameter.KEYWORD_ONLY:

@@ -388,11 +388,14 @@ def test_a_host_without_a_type_means_ssh(run: Here, tmp_path: Path) -> None:
 from clustrix_core import ClusterConfig, hookimpl
 from clustrix_local.backend import LocalBackend
 
+class Config(ClusterConfig):
+    model_config = {"extra": "forbid"}
+
 class Ssh(LocalBackend):
-    config_model = ClusterConfig
+    config_model = Config
 
     def __init__(self, config):
-        super().__init__()
+        super().__init__(config)
         self.config = config
 
     @hookimpl

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -17,6 +16,7 @@ from clustrix_core.cli.output import OutputClosedError
 
 
 @click.group(
+    no_args_is_help=False,
     context_settings={"max_content_width": 100},
     epilog="""\b
 Exit codes:
@@ -80,6 +80,8 @@ def _code_of(args: list[str]) -> int:
         return CLOSED
     except Exception as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         return report(error)
 

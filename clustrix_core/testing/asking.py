@@ -53,6 +53,10 @@ class Gardener:
         """Make small things in `folder`, which is relative to the root: (kind, name, value)."""
         self._run("plant", self._path(folder), json.dumps(packed(entries)))
 
+    def replant(self, folder: str, entries: list[Entry]) -> None:
+        """The same, in a new folder in place of what was there."""
+        self._run("replant", self._path(folder), json.dumps(packed(entries)))
+
     def remove(self, path: str) -> None:
         """Remove all that is at `path`, relative to the root."""
         self._run("remove", self._path(path))

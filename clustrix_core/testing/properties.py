@@ -119,7 +119,6 @@ class PropertySuite(SuiteBase):
 
     def make(self, gardener: Gardener, entries: list[Entry]) -> None:
         """Make a tree of the entries that fit together, in place of the last one."""
-        gardener.remove("any")
         planted: dict[str, Entry] = {}
         folders: set[str] = set()
         for kind, path, value in entries:
@@ -133,5 +132,4 @@ class PropertySuite(SuiteBase):
                 continue
             planted[path] = (kind, path, value)
             folders |= above
-        gardener.plant(".", [("folder", "any", "")])
-        gardener.plant("any", list(planted.values()))
+        gardener.replant("any", list(planted.values()))

@@ -4,8 +4,8 @@
 The suite sends this file's text to a Python in the place, so it stands alone: standard library only,
 syntax of Python 3.6. The place needs a filesystem that takes any bytes as a name, as Linux's do.
 
-Usage: `tree.py make ROOT PART`, `tree.py plant ROOT JSON`, `tree.py remove PATH`,
-`tree.py clear ROOT`.
+Usage: `tree.py make ROOT PART`, `tree.py plant ROOT JSON`, `tree.py replant ROOT JSON`,
+`tree.py remove PATH`, `tree.py clear ROOT`.
 """
 
 import json
@@ -374,6 +374,10 @@ def main(arguments: List[str]) -> None:
         for name in os.listdir(path):
             remove(os.path.join(path, name))
     elif action == "plant":
+        plant(path, json.loads(arguments[2]))
+    elif action == "replant":
+        remove(path)
+        os.mkdir(path)
         plant(path, json.loads(arguments[2]))
     else:
         os.umask(0o022)

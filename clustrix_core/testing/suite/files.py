@@ -275,7 +275,7 @@ class FileTests(SuiteBase):
     @pytest.mark.parametrize("mode", ["", "q", "rw", "rbt", "w+x"])
     def test_open_refuses_unknown_modes(self, files: ClusterFilesystem, mode: str) -> None:
         with pytest.raises(ValueError, match="mode"):
-            files.open("project/top.csv", mode)
+            files.open("project/top.csv", mode).close()
 
     # get and put
 
