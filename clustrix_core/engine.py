@@ -150,12 +150,12 @@ def path_filter(pattern: str) -> "tuple[Callable[[str], object], int | None]":
     parts = [part for part in decode(encode(pattern)).split("/") if part not in ("", ".")]
     groups = Groups()
     regex = ""
-    for place, part in enumerate(parts):
-        last = place == len(parts) - 1
-        if part == "**":
-            regex += ".+" if last else "(?:[^/]+/)*"
-        else:
-            regex += groups.regex(part) + ("" if last else "/")
+    for part, following in zip(parts, parts[1:] + [None]):
+        if part != "**":
+            regex += groups.regex(part) + ("/" if following not in (None, "**") else "")
+            regex += "(?:/|\\Z)" if following == "**" else ""
+        elif following != "**":  # several in a row are as good as one
+            regex += ".*" if following is None else "(?:[^/]+/)*"
     depth = None if "**" in parts else len(parts)
     return re.compile(regex + r"\Z", re.DOTALL).match, depth
 
@@ -669,6 +669,8 @@ class Engine:
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
+            if real.endswith(b"/"):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), real) from None
             return Replacement(target, None, mode == "xb")
         if not st_.S_ISREG(before.st_mode):  # a directory is refused here, a device or FIFO is written to
             return io.FileIO(target, "w")

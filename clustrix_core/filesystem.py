@@ -22,6 +22,10 @@ Path = str | os.PathLike[str]
 Choice = TypeVar("Choice", bound=str)
 
 
+_RAW_MODES = {"r": "rb", "w": "wb", "x": "xb", "a": "ab", "+r": "r+b"}
+_RAW_MODES |= {"".join(sorted(mode + kind)): raw for mode, raw in _RAW_MODES.items() for kind in "bt"}
+
+
 class ClusterFilesystem:
     """The files of the place that a config names: this machine, a host, or a cluster.
 
@@ -407,10 +411,10 @@ class ClusterFilesystem:
             OSError: as the builtin.
             UnsupportedOperationError: the backend can't.
         """
-        binary = mode.replace("b", "", 1).replace("t", "", 1)
-        if binary not in ("r", "w", "x", "a", "r+"):
+        raw_mode = _RAW_MODES.get("".join(sorted(checked_mode(mode))))
+        if raw_mode is None:
             raise ValueError(f"mode must be one of r, w, x, a, r+, with b for bytes; not {mode!r}")
-        raw: io.RawIOBase = self._call("clustrix_open", path=checked_path(path), mode=binary[0] + "b" + binary[1:])
+        raw: io.RawIOBase = self._call("clustrix_open", path=checked_path(path), mode=raw_mode)
         if "b" in mode:
             if encoding is not None or errors is not None or newline is not None:
                 raw.close()
@@ -434,13 +438,17 @@ class ClusterFilesystem:
             OSError: of either side; EIO where the file changed meanwhile or the copy proves different.
             UnsupportedOperationError: the backend can't.
         """
-        here = os.path.abspath(os.path.expanduser(checked_path(target)))
-        return cast("int", self._call("clustrix_get", path=checked_path(path), target=here, progress=progress))
+        return cast(
+            "int",
+            self._call("clustrix_get", path=checked_path(path), target=_path_here(target), progress=progress),
+        )
 
     def put(self, source: Path, path: Path, *, progress: Progress | None = None) -> int:
         """Copy a file of this machine to the place, verified: the mirror image of `get`."""
-        here = os.path.abspath(os.path.expanduser(checked_path(source)))
-        return cast("int", self._call("clustrix_put", source=here, path=checked_path(path), progress=progress))
+        return cast(
+            "int",
+            self._call("clustrix_put", source=_path_here(source), path=checked_path(path), progress=progress),
+        )
 
 
 def checked_config(config: object) -> ClusterConfig:
@@ -465,6 +473,12 @@ def checked_path(path: object) -> str:
     return path or "."
 
 
+def checked_mode(mode: object) -> str:
+    if not isinstance(mode, str):
+        raise TypeError(f"mode must be a str, not {type(mode).__name__}")
+    return mode
+
+
 def checked_pattern(pattern: object) -> str:
     if not isinstance(pattern, str):
         raise TypeError(f"the pattern must be a str, not {type(pattern).__name__}")
@@ -480,6 +494,14 @@ def checked_choice(name: str, value: Choice, allowed: Sequence[str]) -> Choice:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}")
     return value
+
+
+def _path_here(path: object) -> str:
+    """A path on this machine, absolute; a slash at its end, which says that it is a directory, stays."""
+    text = checked_path(path)
+    if text == "~" or text.startswith("~/"):
+        text = os.path.expanduser("~") + text[1:]
+    return os.path.join(os.getcwd(), text)
 
 
 def _text(path: object) -> str:

@@ -169,6 +169,12 @@ def test_code_runs(page: Path, tmp_path: Path) -> None:
     assert "Exception ignored" not in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("language", ["python", "console", "yaml"])
+def test_all_blocks_are_found(language: str) -> None:
+    fences = sum(page.read_text().count(f"\n```{language}\n") for page in PAGES)
+    assert fences == sum(block.language == language for page in PAGES for block in blocks(page)) > 0
+
+
 def test_quick_start_shows_the_sample() -> None:
     shown = (DOCS / "quickstart.md").read_text()
     for path, content in SAMPLE.items():
@@ -178,7 +184,16 @@ def test_quick_start_shows_the_sample() -> None:
 def test_example_backend_passes_the_conformance_suite(tmp_path: Path) -> None:
     paths = install_examples(tmp_path / "site")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--basetemp={tmp_path / 'pytest'}",
+            ".",
+        ],
         cwd=EXAMPLES / "clustrix-scratch",
         env=environment(tmp_path, paths),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""An extension that lets nothing be written."""
+"""An extension that lets nothing be written in the place."""
 
 from __future__ import annotations
 
