@@ -45,22 +45,26 @@ class ClusterFilesystem:
         self._join_pool()
 
     def _join_pool(self) -> None:
-        self._generation = pool.generation
+        generation = pool.generation
         self._shared = pool.acquire(self.config)
-        self._release = weakref.finalize(self, pool.release, self._shared)
-        self._release.atexit = False
+        self._forgotten = weakref.finalize(self, pool.forget, self._shared)
+        self._forgotten.atexit = False
+        self._generation = generation
 
     def _session(self) -> Session:
-        if self._generation != pool.generation:  # after a fork, or when the pool was closed
-            self._release.detach()
-            self._join_pool()
-        elif not self._release.alive:
+        if not self._forgotten.alive:
             raise ValueError("this ClusterFilesystem is closed; make a new one")
-        return self._shared.session or self._shared.opened()
+        if self._generation != pool.generation:  # after a fork, or when the pool was closed
+            with pool.joining:
+                if self._generation != pool.generation:
+                    self._forgotten.detach()
+                    self._join_pool()
+        return self._shared.session or pool.open(self._shared)
 
     def close(self) -> None:
         """Let go of the session. Closing twice does nothing."""
-        self._release()
+        if self._forgotten.detach() and self._generation == pool.generation:
+            pool.release(self._shared)
 
     def __enter__(self) -> ClusterFilesystem:
         return self

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import pluggy
@@ -68,14 +69,6 @@ class SharedSession:
         self.idle_since = 0.0
         self.opening = threading.Lock()
 
-    def opened(self) -> Session:
-        """The session; the first to ask opens it, the others wait for that."""
-        session = self.session
-        if session is None:
-            with self.opening:
-                session = self.session = self.session or Session(self.config)
-        return session
-
     def expires(self, now: float) -> float:
         """When this session is to be closed if nobody uses it from now on; never if it holds no connection."""
         if self.session is None or not self.session.holds_connection:
@@ -96,32 +89,57 @@ class Pool:
     def _reset(self) -> None:
         self._shared: dict[ClusterConfig, SharedSession] = {}
         self._lock = threading.Lock()
+        self.joining = threading.Lock()
         self._reaper: threading.Thread | None = None
         self._opened = threading.Event()
+        self._forgotten: deque[SharedSession] = deque()
 
     def acquire(self, config: ClusterConfig) -> SharedSession:
         """The session of this config, for one more user, who must `release` it. It may not be open yet."""
         with self._lock:
+            self._release_forgotten()
             shared = self._shared.get(config)
             if shared is None:
                 shared = self._shared[config] = SharedSession(config)
             shared.users += 1
         return shared
 
+    def open(self, shared: SharedSession) -> Session:
+        """The session itself; the first to ask opens it, the others wait for that."""
+        with shared.opening:
+            if shared.session is None:
+                shared.session = Session(shared.config)
+            session = shared.session
+        if session.holds_connection:
+            with self._lock:
+                self._watch_idle()
+        return session
+
     def release(self, shared: SharedSession) -> None:
         """Say that one user of the session is done with it."""
         with self._lock:
-            shared.users -= 1
-            if shared.users:
-                return
+            self._release(shared)
+
+    def forget(self, shared: SharedSession) -> None:
+        """As `release`, a little later: the garbage collector calls it, perhaps while this thread has the lock."""
+        self._forgotten.append(shared)
+
+    def _release_forgotten(self) -> None:
+        while self._forgotten:
+            self._release(self._forgotten.popleft())
+
+    def _release(self, shared: SharedSession) -> None:
+        shared.users -= 1
+        if not shared.users:
             shared.idle_since = time.monotonic()
-            if shared.session is None:
-                self._shared.pop(shared.config, None)
-            elif shared.session.holds_connection and self._reaper is None:
-                self._reaper = threading.Thread(target=self._reap, name="clustrix-idle", daemon=True)
-                self._reaper.start()
-            else:
-                self._opened.set()
+            if shared.session is None and self._shared.get(shared.config) is shared:
+                del self._shared[shared.config]
+
+    def _watch_idle(self) -> None:
+        self._opened.set()
+        if self._reaper is None:
+            self._reaper = threading.Thread(target=self._reap, name="clustrix-idle", daemon=True)
+            self._reaper.start()
 
     def close(self) -> None:
         """Close every session, used or not; whoever uses one opens it anew."""
@@ -144,8 +162,9 @@ class Pool:
     def _reap(self) -> None:
         while True:
             self._opened.clear()
-            now = time.monotonic()
             with self._lock:
+                self._release_forgotten()
+                now = time.monotonic()
                 expired = [shared for shared in self._shared.values() if shared.expires(now) <= now]
                 for shared in expired:
                     del self._shared[shared.config]

@@ -127,6 +127,23 @@ def test_a_closed_filesystem_says_so(counted: ModuleType) -> None:
         place.exists("/")
 
 
+def test_a_forgotten_filesystem_does_no_harm_while_the_pool_is_locked(counted: ModuleType) -> None:
+    place = ClusterFilesystem(config(idle_timeout=0.05))
+    place.exists("/")
+    with pool._lock:  # as when the garbage collector runs inside
+        del place
+        gc.collect()
+    assert wait_until(lambda: counted.closed)
+
+
+def test_a_filesystem_closed_before_a_fork_stays_closed(counted: ModuleType) -> None:
+    place = ClusterFilesystem(config())
+    place.close()
+    pool.close()
+    with pytest.raises(ValueError, match="closed; make a new one"):
+        place.exists("/")
+
+
 def test_a_closed_pool_opens_anew(counted: ModuleType) -> None:
     place = ClusterFilesystem(config())
     place.exists("/")
