@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import clustrix_core
-from clustrix_core import __all__, __version__
+from clustrix_core import __all__
+from clustrix_core import __version__ as __version__
 
 TYPE_CHECKING = False  # see clustrix_core
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ may raise. `tick` is called now and then with the number of directory entries se
 """
 
 import binascii
+import contextlib
 import errno
 import io
 import os
@@ -150,7 +151,7 @@ def path_filter(pattern: str) -> "tuple[Callable[[str], object], int | None]":
     parts = [part for part in decode(encode(pattern)).split("/") if part not in ("", ".")]
     groups = Groups()
     regex = ""
-    for part, following in zip(parts, parts[1:] + [None]):
+    for part, following in zip(parts, [*parts[1:], None]):
         if part != "**":
             regex += groups.regex(part) + ("/" if following not in (None, "**") else "")
             regex += "(?:/|\\Z)" if following == "**" else ""
@@ -169,7 +170,9 @@ def check_find_pattern(pattern: str) -> None:
     if len(parts) == 1:
         return
     if not parts[0]:
-        raise ValueError("find's pattern can't begin with a slash: it is matched below the path: %r" % pattern)
+        raise ValueError(
+            "find's pattern can't begin with a slash: it is matched below the path: %r" % pattern
+        )
     if not parts[-1]:
         raise ValueError("find's pattern can't end in a slash; type='d' finds directories: %r" % pattern)
 
@@ -221,7 +224,7 @@ def marks_of_braces(text: str, start: int) -> "list[int] | None":
         elif char == "}" and level:
             level -= 1
         elif char == "}" and len(marks) > 1:  # bash takes one without commas for plain text
-            return marks + [i]
+            return [*marks, i]
         i += 1
     return None
 
@@ -920,10 +923,8 @@ class Replacement(io.FileIO):
 
     def keep_attributes(self, before: os.stat_result) -> None:
         if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-            try:
+            with contextlib.suppress(PermissionError):  # only root gives files away
                 os.fchown(self.fileno(), before.st_uid, before.st_gid)
-            except PermissionError:
-                pass  # only root gives files away
         os.fchmod(self.fileno(), before.st_mode & 0o777)
 
     def discard(self) -> None:

@@ -14,7 +14,7 @@ class ClustrixError(Exception):
 
 
 class ConfigError(ClustrixError, ValueError):
-    """A configuration value, file or variable is wrong. The message says which, where, and what is allowed."""
+    """A configuration value, file or variable is wrong. The message says which, where and what is right."""
 
 
 class BackendNotFoundError(ClustrixError, LookupError):
@@ -22,7 +22,7 @@ class BackendNotFoundError(ClustrixError, LookupError):
 
 
 class BackendLoadError(ClustrixError):
-    """The backend (or extension) is installed but can't be used: its import fails, or two distributions claim its name."""
+    """The backend (or extension) is installed but its import fails, or two distributions claim its name."""
 
 
 class BackendIncompatibleError(ClustrixError):

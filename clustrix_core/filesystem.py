@@ -81,14 +81,15 @@ class ClusterFilesystem:
         """Call one hook of the session."""
         session = self._session()
         if name in session.missing:
+            operation = name.removeprefix("clustrix_")
             raise UnsupportedOperationError(
-                f"the backend {self.config.cluster_type!r} does not implement {name.removeprefix('clustrix_')}"
+                f"the backend {self.config.cluster_type!r} does not implement {operation}"
             )
         result = getattr(session.hook, name)(**arguments)
         if result is None:
             raise BackendIncompatibleError(
-                f"{name} of the backend {self.config.cluster_type!r} returned None, or an extension around it did "
-                "(a wrapper must end in `return (yield)`)"
+                f"{name} of the backend {self.config.cluster_type!r} returned None, or an extension around "
+                "it did (a wrapper must end in `return (yield)`)"
             )
         return result
 
@@ -143,7 +144,7 @@ class ClusterFilesystem:
         path: Path = ".",
         *,
         detail: bool = False,
-        type: EntryType = "f",  # noqa: A002 (find's own word)
+        type: EntryType = "f",
         max_depth: int | None = None,
         follow_symlinks: bool = False,
         on_error: OnError = "warn",
@@ -194,7 +195,7 @@ class ClusterFilesystem:
         path: Path = ".",
         *,
         detail: bool = False,
-        type: EntryType = "f",  # noqa: A002 (find's own word)
+        type: EntryType = "f",
         max_depth: int | None = None,
         follow_symlinks: bool = False,
         on_error: OnError = "warn",
@@ -215,10 +216,12 @@ class ClusterFilesystem:
             progress: called with the number of entries seen so far, and None.
 
         Returns:
-            A `Stream` of paths, spelled from `path`, in the order of their bytes. One round trip, then it flows.
+            A `Stream` of paths, spelled from `path`, in the order of their bytes. One round trip, then it
+            flows.
 
         Raises:
-            ValueError: a pattern that is empty, absolute, ends in a slash or contains `..`; `max_depth` below 1.
+            ValueError: a pattern that is empty, absolute, ends in a slash or contains `..`; `max_depth`
+                below 1.
             OSError: `path` is missing or can't be read; raised here or by the first step of the stream.
         """
         if max_depth is not None and (isinstance(max_depth, bool) or not isinstance(max_depth, int)):
@@ -238,8 +241,9 @@ class ClusterFilesystem:
         )
         if not isinstance(found, Stream):
             raise BackendIncompatibleError(
-                f"clustrix_find of the backend {self.config.cluster_type!r} returned a {builtins.type(found).__name__}, "
-                "or an extension around it did; it must be a clustrix_core.Stream"
+                f"clustrix_find of the backend {self.config.cluster_type!r} returned a "
+                f"{builtins.type(found).__name__}, or an extension around it did; "
+                "it must be a clustrix_core.Stream"
             )
         return found
 
@@ -309,9 +313,9 @@ class ClusterFilesystem:
         """Expand a shell pattern: `*`, `?`, `[…]`, `**`, and braces. One round trip.
 
         Args:
-            pattern: as `glob.glob(pattern, root_dir=path, recursive=True)` of Python 3.11 takes it, save that `**` does
-                not pass through links; and with bash's braces. Absolute ones, and those that begin with `~/`,
-                ignore `path`.
+            pattern: as `glob.glob(pattern, root_dir=path, recursive=True)` of Python 3.11 takes it, save that
+                `**` does not pass through links; and with bash's braces. Absolute ones, and those that begin
+                with `~/`, ignore `path`.
             path: the directory where a relative pattern begins.
             on_error: as for `iterfind`.
             progress: as for `iterfind`.
@@ -368,7 +372,7 @@ class ClusterFilesystem:
         on_error: OnError = "warn",
         progress: Progress | None = None,
     ) -> int:
-        """Count what `find(pattern, path)` would return. Arguments and errors: as `iterfind`. One round trip."""
+        """Count what `find(pattern, path)` would return, in one round trip; else as `iterfind`."""
         return cast(
             "int",
             self._call(
@@ -400,8 +404,8 @@ class ClusterFilesystem:
     ) -> IO[Any]:
         """Open a file of the place, as the builtin `open` does here.
 
-        A file opened with `w` or `x` appears under its name, whole, when it is closed; an exception inside `with`
-        leaves what was there before.
+        A file opened with `w` or `x` appears under its name, whole, when it is closed; an exception inside
+        `with` leaves what was there before.
 
         Args:
             path: the file.
@@ -431,8 +435,8 @@ class ClusterFilesystem:
 
         Args:
             path: the file there.
-            target: the file to make here, which appears when it is whole; a directory stands for a file of the
-                same name in it.
+            target: the file to make here, which appears when it is whole; a directory stands for a file of
+                the same name in it.
             progress: called with the bytes done and the bytes in all.
 
         Returns:

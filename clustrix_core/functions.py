@@ -63,7 +63,7 @@ def cluster_find(
     config: ClusterConfig | None = None,
     *,
     detail: bool = False,
-    type: EntryType = "f",  # noqa: A002 (find's own word)
+    type: EntryType = "f",
     max_depth: int | None = None,
     follow_symlinks: bool = False,
     on_error: OnError = "warn",

@@ -82,7 +82,8 @@ def clustrix_find(  # type: ignore[empty-body]
         type: `"f"` regular files, `"d"` directories (without the root), `"l"` symbolic links.
         max_depth: how deep to go; 1 means the direct children; None means all the way.
         follow_symlinks: follow links as `find -L` does: a link counts as what it points to, directories
-            behind links are entered except where a directory is its own ancestor, and only broken links are links.
+            behind links are entered except where a directory is its own ancestor, and only broken links are
+            links.
         on_error: what to do about a directory that can't be read: `"warn"` or `"raise"`.
         progress: see above.
 
@@ -134,12 +135,12 @@ def clustrix_exists(path: str) -> bool:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def clustrix_isdir(path: str) -> bool:  # type: ignore[empty-body]
-    """Tell whether `path` is a directory, following links. Errors and round trips: as `clustrix_exists`."""
+    """Tell whether `path` is a directory, following links. Else as `clustrix_exists`."""
 
 
 @hookspec(firstresult=True)
 def clustrix_isfile(path: str) -> bool:  # type: ignore[empty-body]
-    """Tell whether `path` is a regular file, following links. Errors and round trips: as `clustrix_exists`."""
+    """Tell whether `path` is a regular file, following links. Else as `clustrix_exists`."""
 
 
 @hookspec(firstresult=True)
@@ -149,8 +150,8 @@ def clustrix_glob(  # type: ignore[empty-body]
     """Expand a shell pattern.
 
     Args:
-        pattern: as Python 3.11's `glob.glob(pattern, root_dir=path, recursive=True)`, except that `**` does not
-            pass through links; braces are expanded first, as bash does (comma lists, nested). An absolute
+        pattern: as Python 3.11's `glob.glob(pattern, root_dir=path, recursive=True)`, except that `**` does
+            not pass through links; braces are expanded first, as bash does (comma lists, nested). An absolute
             pattern, or one that begins with `~/`, ignores `path`.
         path: the directory at which a relative pattern starts.
         on_error: what to do about a directory that can't be read: `"warn"` or `"raise"`.
@@ -233,7 +234,8 @@ def clustrix_get(path: str, target: str, progress: Progress | None) -> int:  # t
 
     Args:
         path: the file in the place.
-        target: the file to make here; an absolute path. It appears under its name when it is whole and verified.
+        target: the file to make here; an absolute path. It appears under its name when it is whole and
+            verified.
         progress: called with bytes done and bytes in all.
 
     Returns:

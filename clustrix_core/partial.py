@@ -34,7 +34,9 @@ def _users_level() -> int:
     """The `stacklevel` of the first caller outside of Clustrix and pluggy, as `warn` counts it."""
     level = 1
     frame = sys._getframe(2)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0].startswith(("clustrix", "pluggy")):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0].startswith(
+        ("clustrix", "pluggy")
+    ):
         frame = frame.f_back
         level += 1
     return level + 1

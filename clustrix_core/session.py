@@ -70,7 +70,7 @@ class SharedSession:
         self.opening = threading.Lock()
 
     def expires(self, now: float) -> float:
-        """When this session is to be closed if nobody uses it from now on; never if it holds no connection."""
+        """When this session is to be closed if nobody uses it any more; never if it holds no connection."""
         if self.session is None or not self.session.holds_connection:
             return float("inf")
         return (now if self.users else self.idle_since) + self.session.config.idle_timeout
@@ -121,7 +121,7 @@ class Pool:
             self._release(shared)
 
     def forget(self, shared: SharedSession) -> None:
-        """As `release`, a little later: the garbage collector calls it, perhaps while this thread has the lock."""
+        """As `release`, but later: the garbage collector calls this, perhaps where the lock is held."""
         self._forgotten.append(shared)
 
     def _release_forgotten(self) -> None:

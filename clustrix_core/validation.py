@@ -232,7 +232,7 @@ def _presence_findings(cls: type, hookimpls: list[_HookImpl]) -> Iterator[str]:
 def _backend_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
     if hookimpl.options.get("wrapper") or hookimpl.options.get("hookwrapper"):
         yield f"`{hookimpl.name}` is a wrapper; only extensions may wrap hooks"
-    elif inspect.isgeneratorfunction(hookimpl.function) and hookimpl.hook != "clustrix_find":
+    elif inspect.isgeneratorfunction(hookimpl.function):
         yield f"`{hookimpl.name}` is a generator function; it must return its result"
     yield from _method_findings(hookimpl)
     if hookimpl.known:

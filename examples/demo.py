@@ -60,7 +60,10 @@ def show_filesystem(config: ClusterConfig) -> None:
     with ClusterFilesystem(config) as place:
         show("ls()", place.ls)
         show('find("sample_*.csv")', lambda: place.find("sample_*.csv"))
-        show('stat of all that find("*.csv", "run_007") gives', lambda: place.stat(place.find("*.csv", "run_007")))
+        show(
+            'stat of all that find("*.csv", "run_007") gives',
+            lambda: place.stat(place.find("*.csv", "run_007")),
+        )
         show('exists("run_042/notes.txt")', lambda: place.exists("run_042/notes.txt"))
         show('isdir("run_042")', lambda: place.isdir("run_042"))
         show('isfile("run_042")', lambda: place.isfile("run_042"))

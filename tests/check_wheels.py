@@ -41,8 +41,8 @@ from clustrix_core.testing import BackendSuite, local_place
 
 class TestLocal(BackendSuite):
     @pytest.fixture(scope="class")
-    def place(self, tmp_path_factory):
-        with local_place(tmp_path_factory.mktemp("place")) as place:
+    def place(self):
+        with local_place() as place:
             yield place
 """
 
@@ -72,7 +72,17 @@ def main() -> None:
 
 def build(target: Path) -> Path:
     for project in (CHECKOUT, CHECKOUT / "plugins" / "local"):
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), str(project)]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--wheel-dir",
+            str(target),
+            str(project),
+        ]
         subprocess.run(pip, check=True)
     return target
 

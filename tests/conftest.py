@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakedist import FakeSite
 
 from clustrix_core.session import pool
+from fakedist import FakeSite
 
 COUNTED = '''
 """The local backend, holding something that must be closed; it keeps count."""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from cli_runner import COMMAND, Here, spawn
-from fakedist import FakeSite
 
 import clustrix_core
 from clustrix_core import profiles
+from fakedist import FakeSite
 
 ODD_NAMES = [
     b"a b",

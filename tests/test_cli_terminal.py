@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from cli_runner import on_terminal, plain, spawn
-from fakedist import FakeSite
 
 from clustrix_core.cli.output import human_size, quoted
 from clustrix_core.cli.progress import Meter, entries, transfer
+from fakedist import FakeSite
 
 SLOW = """
 import time

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakedist import FakeSite, backend_source, extension_source
 
 import clustrix_core
 from clustrix_core.discovery import Plugin, check, installed, load_backend, load_extension
 from clustrix_core.errors import BackendIncompatibleError, BackendLoadError, BackendNotFoundError
+from fakedist import FakeSite, backend_source, extension_source
 
 CORE = str(Path(clustrix_core.__file__).parents[1])
 

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
-from fakedist import FakeSite
 
 import clustrix_core
 from clustrix_core import ClusterConfig, hookspecs
 from clustrix_core.cli.app import cli
 from clustrix_core.testing import CAPABILITIES
+from fakedist import FakeSite
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"

@@ -1,4 +1,4 @@
-"""What the conformance suite can't see of the engine: its independence, its limits, trees that change meanwhile."""
+"""What the conformance suite can't see of the engine: its independence, limits, trees that change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_it_parses_as_python_3_6() -> None:
 def test_it_runs_alone_in_the_c_locale(tmp_path: Path) -> None:
     (tmp_path / "é.csv").write_text("x")
     (tmp_path / os.fsdecode(b"\xff.csv")).write_text("yy")
-    code = "import engine; e = engine.Engine('.'); print(ascii(engine.unpack(e.glob('?.csv', '.', engine.raise_it))))"
+    code = "import engine as e; print(ascii(e.unpack(e.Engine('.').glob('?.csv', '.', e.raise_it))))"
     script = f"import sys; sys.path.insert(0, {str(Path(engine.__file__).parent)!r}); {code}"
     environment = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     command = [sys.executable, "-I", "-S", "-c", script]

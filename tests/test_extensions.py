@@ -42,7 +42,7 @@ class Memory:
         pattern,
         path,
         detail,
-        type,  # noqa: A002
+        type,
         max_depth,
         follow_symlinks,
         on_error,

@@ -164,7 +164,9 @@ def test_a_copy_is_whole_verified_and_reports_progress(place, tmp_path: Path) ->
     (tmp_path / "source").write_bytes(content)
     (tmp_path / "d").mkdir()
     seen: list = []
-    assert place.get("source", tmp_path / "copy", progress=lambda *report: seen.append(report)) == len(content)
+    assert place.get("source", tmp_path / "copy", progress=lambda *report: seen.append(report)) == len(
+        content
+    )
     assert (tmp_path / "copy").read_bytes() == content
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1] == (len(content), len(content))

@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 
 import pytest
-from fakedist import FakeSite
 
 import clustrix
 from clustrix import (
@@ -29,6 +28,7 @@ from clustrix import (
     cluster_put,
     cluster_stat,
 )
+from fakedist import FakeSite
 
 
 @pytest.fixture

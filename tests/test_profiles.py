@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
 
-from clustrix_core import profiles
+from clustrix_core import configfile, profiles
 from clustrix_core.config import ClusterConfig, given, resolve
 from clustrix_core.discovery import load_backend
 from clustrix_core.errors import BackendNotFoundError, ConfigError
@@ -34,6 +34,7 @@ STRANGER = 54321
 BACKEND = """
 import datetime
 import enum
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -66,6 +67,7 @@ class LabConfig(ClusterConfig):
     strict: bool = False
     ratio: float | None = None
     tags: list[str] | None = None
+    hosts: Sequence[str] = ()
     names: frozenset[str] = frozenset()
     limits: dict[str, list[int]] = {}
     either: str | tuple[str, ...] = ""
@@ -247,6 +249,8 @@ def test_wrong_values_of_all_layers_are_told_at_once(project: Path, monkeypatch:
         ("extensions", "trace,audit", ("trace", "audit")),
         ("tags", "a b", ("a", "b")),
         ("names", "a b a", frozenset("ab")),
+        ("hosts", "a b", ("a", "b")),
+        ("hosts", "[a, 1]", ("a", "1")),
         ("either", "a b", "a b"),
         ("either", "[a, b]", ("a", "b")),
         ("pre_execution_commands", "source /etc/profile, then", ("source /etc/profile, then",)),
@@ -400,6 +404,10 @@ def test_a_byte_order_mark_is_allowed(project: Path) -> None:
         ("a: \x07\n", "1:4", "character"),
         (b"a: b\nc: d\xff\n", "2:5", "UTF-8"),
         (b"\xff\xfea\0:\0 \0b\0", "1:1", "UTF-8"),
+        (b"\xef\xbb\xbfa: b\nc: d\xff\n", "2:5", "UTF-8"),
+        ('a: "\\U00110000"\n', "1:7", "no character"),
+        ('a: "\\UFFFFFFFF"\n', "1:7", "no character"),
+        ("%YAML 1." + "9" * 5000 + "\n---\na: b\n", "1:9", "no character, or version of YAML"),
     ],
 )
 def test_broken_files_are_told_with_line_and_column(
@@ -438,6 +446,13 @@ def test_broken_files_are_told_with_line_and_column(
 def test_broken_files_show_no_secret(text: str, project: Path) -> None:
     write(project / "clustrix.yml", text)
     failure()
+
+
+def test_values_from_files_do_not_print(project: Path) -> None:
+    write(project / "clustrix.yml", f"password: {SECRET}\n")
+    (file,) = configfile.files()
+    assert file.fields["password"].value == SECRET
+    assert SECRET not in repr(file)
 
 
 ENDLESS = ["module_loads: &a [*a]\n", "limits: &a {x: *a}\n", "&a\n<<: *a\n", "a: " + "[" * 5000]
@@ -532,6 +547,32 @@ def test_a_file_that_is_named_must_be_there(home: Path, monkeypatch: pytest.Monk
     assert "Is a directory" in failure(path=home)
     monkeypatch.setenv("CLUSTRIX_CONFIG", str(home / "gone.yml"))
     assert failure().startswith(f"{home}/gone.yml: No such file or directory")
+
+
+def test_an_empty_path_is_no_reason_to_search(project: Path) -> None:
+    write(project / "clustrix.yml", "username: project\n")
+    assert failure(path="").startswith(f"{project}: Is a directory")
+
+
+def test_a_user_without_a_home_folder(home: Path, project: Path) -> None:
+    """Such as a container's user whom the host's number was given."""
+    write(project / "~" / ".config" / "clustrix" / "clustrix.yml", "username: trap\n")
+    for folder in project.parents:  # pytest makes them private
+        if folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(0o711)
+    script = (
+        "import os\nfrom clustrix_core import ConfigError, load_config, save_config\n"
+        f"load_config(); os.environ.pop('HOME'); os.setuid({STRANGER})\n"
+        "config = load_config(); print(config.username)\n"
+        "try: save_config(config)\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True
+    )
+    username, message = outcome.stdout.splitlines()
+    assert username == "None"
+    assert message.startswith("there is no home folder to save to")
 
 
 def test_in_a_folder_that_was_deleted(home: Path, project: Path) -> None:
@@ -679,6 +720,10 @@ def test_a_profile_that_is_missing(home: Path, project: Path, monkeypatch: pytes
     monkeypatch.setenv("CLUSTRIX_PROFILE", "zzz")
     assert failure().startswith("CLUSTRIX_PROFILE: there is no profile 'zzz'; Profiles: ")
     assert "there is no profile ''" in failure(profile="")
+
+
+def test_fields_in_the_place_of_a_profile_are_refused_and_not_shown() -> None:
+    assert "named by text" in failure(profile={"password": SECRET})
 
 
 def test_a_wrong_value_in_a_profile_that_is_not_used_does_no_harm(project: Path) -> None:
@@ -928,6 +973,30 @@ def test_other_profiles_are_kept(home: Path, project: Path) -> None:
     save_config(lab(account="other"), path, profile="base")
     assert load_config("base").account == "other"
     assert load_config("two") == before["two"]
+
+
+def test_profiles_that_were_merged_in_are_kept(home: Path) -> None:
+    path = write(user_file(home), "<<: {profiles: {old: {username: old}}, default_profile: old}\n")
+    save_config(ClusterConfig(username="new"), path, profile="new")
+    assert list(list_profiles()) == ["old", "new"]
+    assert load_config().username == "old"
+
+
+def test_profiles_saved_at_the_same_time_are_all_kept(home: Path) -> None:
+    names = [f"p{number}" for number in range(16)]
+    barrier = threading.Barrier(len(names))
+
+    def save(name: str) -> None:
+        barrier.wait()
+        save_config(ClusterConfig(username=name), profile=name)
+
+    threads = [threading.Thread(target=save, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(list_profiles()) == sorted(names)
+    assert os.listdir(user_file(home).parent) == ["clustrix.yml"]
 
 
 def test_what_cannot_stand_together_is_refused(home: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fakedist import FakeSite
 
 from clustrix import ClusterConfig, ClusterFilesystem, cluster_exists, cluster_ls, cluster_open
 from clustrix_core.session import pool
+from fakedist import FakeSite
 
 
 @pytest.fixture
@@ -196,7 +196,11 @@ def test_a_forked_child_starts_with_an_empty_pool_and_new_locks(backends: FakeSi
 
 
 def test_the_local_backend_starts_no_thread() -> None:
-    code = "import threading, clustrix; clustrix.cluster_ls('/', clustrix.ClusterConfig()); print(threading.active_count())"
+    code = (
+        "import threading, clustrix\n"
+        "clustrix.cluster_ls('/', clustrix.ClusterConfig())\n"
+        "print(threading.active_count())"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "1\n"
 
 

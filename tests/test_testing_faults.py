@@ -1,9 +1,8 @@
-"""The conformance suite catches faults: each faulty backend here fails the test of the promise that it breaks."""
+"""The conformance suite catches faults: each faulty backend fails the test of the promise that it breaks."""
 
 from __future__ import annotations
 
 import fnmatch
-import glob as python_glob
 import io
 import os
 import subprocess
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clustrix_local import LocalBackend
 
 from clustrix_core import DiskUsage, FileInfo, Stream, hookimpl
+from clustrix_local import LocalBackend
 
 Infos = list[FileInfo | OSError]
 
@@ -42,34 +41,40 @@ class Unsorted(Faulty):
 
 class SortsByCharacters(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
-        found = super().clustrix_find(pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress)
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
+        found = super().clustrix_find(
+            pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress
+        )
         return found if detail else Stream([sorted(found.read())])
 
 
 class GivesAbsolutePaths(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
         path = self.real(path)
-        return super().clustrix_find(pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress)
+        return super().clustrix_find(
+            pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress
+        )
 
 
 class FollowsLinks(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
         return super().clustrix_find(pattern, path, detail, type, max_depth, True, on_error, progress)
 
 
 class LosesDotfiles(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
-        found = super().clustrix_find(pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress)
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
+        found = super().clustrix_find(
+            pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress
+        )
         return found if detail else Stream([[one for one in found if "/." not in one]])
 
 
 class IgnoresCase(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
         found = super().clustrix_find("*", path, detail, type, max_depth, follow_symlinks, on_error, progress)
         pattern = f"*/{pattern.lower()}"
         return Stream([[one for one in found if fnmatch.fnmatchcase(one.lower(), pattern)]])
@@ -77,8 +82,10 @@ class IgnoresCase(Faulty):
 
 class StopsAtTheUnreadable(Faulty):
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
-        found = super().clustrix_find(pattern, path, detail, type, max_depth, follow_symlinks, "raise", progress)
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
+        found = super().clustrix_find(
+            pattern, path, detail, type, max_depth, follow_symlinks, "raise", progress
+        )
         return Stream(self.until_it_fails(found))
 
     def until_it_fails(self, found: Stream[Any]) -> Iterator[list[Any]]:
@@ -128,7 +135,9 @@ class ReplacesBytes(Faulty):
 class CountsHardLinksTwice(Faulty):
     @hookimpl
     def clustrix_du(self, path, on_error, progress):
-        sizes = [info.size for info in super().clustrix_find("*", path, True, "f", None, False, on_error, progress)]
+        sizes = [
+            info.size for info in super().clustrix_find("*", path, True, "f", None, False, on_error, progress)
+        ]
         return DiskUsage(sum(sizes), len(sizes))
 
 
@@ -148,7 +157,9 @@ class CutsSizes(Faulty):
     @hookimpl
     def clustrix_stat(self, paths: list[str], follow_symlinks: bool, on_error: Any) -> Infos:
         found = super().clustrix_stat(paths, follow_symlinks, on_error)
-        return [one if isinstance(one, OSError) else replace(one, size=one.size & 0xFFFFFFFF) for one in found]
+        return [
+            one if isinstance(one, OSError) else replace(one, size=one.size & 0xFFFFFFFF) for one in found
+        ]
 
 
 class LosesFractions(Faulty):
@@ -156,7 +167,10 @@ class LosesFractions(Faulty):
     def clustrix_stat(self, paths: list[str], follow_symlinks: bool, on_error: Any) -> Infos:
         found = super().clustrix_stat(paths, follow_symlinks, on_error)
         whole = 10**9
-        return [one if isinstance(one, OSError) else replace(one, mtime_ns=one.mtime_ns // whole * whole) for one in found]
+        return [
+            one if isinstance(one, OSError) else replace(one, mtime_ns=one.mtime_ns // whole * whole)
+            for one in found
+        ]
 
 
 class DeniesWhatItMayNotSee(Faulty):
@@ -176,8 +190,7 @@ class ShowsHidden(Faulty):
 class GlobsThroughLinks(Faulty):
     @hookimpl
     def clustrix_glob(self, pattern, path, on_error, progress):
-        found = python_glob.glob(pattern, root_dir=self.real(path), recursive=True)
-        return sorted((f"{path}/{one}" for one in found), key=os.fsencode)
+        return self.clustrix_find(pattern, path, False, "f", None, True, on_error, progress).read()
 
 
 class WritesInPlace(Faulty):
@@ -251,7 +264,7 @@ class Limited(Faulty):
         return [self.less(info) for info in found] if detail else found
 
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
         arguments = (pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress)
         found = super().clustrix_find(*arguments)
         return Stream([self.less(info) for info in batch] for batch in found.batches()) if detail else found
@@ -264,9 +277,9 @@ class Limited(Faulty):
     @hookimpl
     def clustrix_du(self, path, on_error, progress):
         warnings.warn("hard links are counted once for each name", stacklevel=2)
-        sizes = [info.size for info in super().clustrix_find("*", path, True, "f", None, False, on_error, progress)]
-        if progress:
-            progress(len(sizes), None)
+        sizes = [
+            info.size for info in super().clustrix_find("*", path, True, "f", None, False, on_error, progress)
+        ]
         return DiskUsage(sum(sizes), len(sizes))
 
     def roughly(self, operation: Any, *arguments: Any) -> Any:
@@ -283,29 +296,47 @@ class Limited(Faulty):
 
 
 SUITES = """
+from dataclasses import replace
+
 import pytest
 from clustrix_core import ClusterConfig
 from clustrix_core.testing import CAPABILITIES, BackendSuite, local_place
+from clustrix_core.testing.asking import Gardener
+from clustrix_core.testing.place import as_nobody
 from test_testing_faults import CAUGHT_BY
 
-@pytest.fixture(scope="class")
-def place(request):
-    make = lambda root: ClusterConfig(cluster_type=request.cls.backend, local_work_dir=root)
-    with local_place(make, missing=request.cls.missing) as made:
+@pytest.fixture(scope="module")
+def shared():
+    with local_place() as made:
+        Gardener(made).make("main")
         yield made
 
-class TestLocal(BackendSuite):
-    backend, missing = "local", frozenset()
+@pytest.fixture(scope="class")
+def place(request, shared):
+    config = ClusterConfig(cluster_type=request.cls.backend, local_work_dir=shared.root)
+    missing = frozenset(request.cls.missing)
+    return replace(shared, config=config, unprivileged=lambda: as_nobody(config), missing=missing)
 
-class TestLimited(BackendSuite):
-    backend, missing = "limited", frozenset(CAPABILITIES)
+class SharedTree(BackendSuite):
+    backend, missing = "local", ()
 
-class TestUndeclared(BackendSuite):
-    backend, missing = "limited", frozenset()
+    @pytest.fixture(scope="class")
+    @classmethod
+    def tree(cls, shared):
+        return None
+
+class TestLocal(SharedTree):
+    pass
+
+class TestLimited(SharedTree):
+    backend, missing = "limited", CAPABILITIES
+
+class TestUndeclared(SharedTree):
+    backend = "limited"
 
 for fault in CAUGHT_BY:
-    members = {"backend": fault.__name__.lower(), "missing": frozenset()}
-    globals()[f"Test{fault.__name__}"] = type(f"Test{fault.__name__}", (BackendSuite,), members)
+    name = fault.__name__
+    globals()[f"Test{name}"] = type(f"Test{name}", (SharedTree,), {"backend": name.lower()})
 """
 
 

@@ -39,7 +39,7 @@ class Good(Hookless):
         return []
 
     @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
         return []
 
     @hookimpl
@@ -143,14 +143,6 @@ def test_a_hook_of_a_later_core_may_be_optional() -> None:
     def clustrix_teleport(self, path, target): ...
 
     validate_backend(backend_with(clustrix_teleport=clustrix_teleport), source="x 1")
-
-
-def test_find_may_be_a_generator_function() -> None:
-    @hookimpl
-    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):  # noqa: A002
-        yield []
-
-    validate_backend(backend_with(clustrix_find=clustrix_find), source="x 1")
 
 
 # --- the class

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from clustrix_core.config import ClusterConfig
+from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing import tree
 
 CAPABILITIES = {
@@ -84,7 +85,7 @@ def local_place(
                 file.write(name)
         with _home_folder(home):
             made = make_config(root)
-            yield Place(made, root, run_here, lambda: _as_nobody(made), missing)
+            yield Place(made, root, run_here, lambda: as_nobody(made), missing)
     finally:
         tree.remove(os.fsencode(base))
 
@@ -95,6 +96,21 @@ def run_here(source: bytes, arguments: list[str]) -> bytes:
     if done.returncode:
         raise RuntimeError(f"the script failed: {done.stderr.decode(errors='replace')}")
     return done.stdout
+
+
+@contextmanager
+def as_nobody(config: ClusterConfig) -> Iterator[ClusterConfig]:
+    """Give up root's rights, which an ordinary user doesn't have: `Place.unprivileged` for this machine."""
+    user = os.geteuid()
+    with ClusterFilesystem(config) as fs:
+        fs.exists(".")  # Loads the backend now: its modules may not be readable by the other user.
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            yield config
+        finally:
+            if user == 0:
+                os.seteuid(0)
 
 
 def _local_config(root: str) -> ClusterConfig:
@@ -112,16 +128,3 @@ def _home_folder(path: str) -> Iterator[None]:
             del os.environ["HOME"]
         else:
             os.environ["HOME"] = before
-
-
-@contextmanager
-def _as_nobody(config: ClusterConfig) -> Iterator[ClusterConfig]:
-    """Give up root's rights for a while; an ordinary user has none to give up."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield config
-    finally:
-        if user == 0:
-            os.seteuid(0)

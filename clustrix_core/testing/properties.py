@@ -16,7 +16,6 @@ from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Entry, Gardener, Truth
 from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect, facts
-from clustrix_core.testing.suite.usage import usage
 
 ALPHABET = [*"aAb.-~*?[]{},! \n'\\$é", "\udcff", "\udcc3", "\u0301", "🎉", "csv", ".csv"]
 NAMES = (
@@ -71,7 +70,7 @@ class PropertySuite(SuiteBase):
         expect(facts(place, fs.ls("any", detail=True)), facts(place, ls), "ls in detail")
         expect(fs.ls("any"), [record[0].removeprefix("any/") for record in ls], "ls")
         told = du["once" if place.has("hardlinks") else "each"], du["count"]
-        expect((usage(fs, place, "any").total_bytes, usage(fs, place, "any").file_count), told, "du")
+        expect((fs.du("any").total_bytes, fs.du("any").file_count), told, "du")
         expect(facts(place, fs.find("*", "any", detail=True)), facts(place, detailed), "find in detail")
         expect(fs.find("*", "any", type="d"), folders, "find of folders")
         expect(fs.find("*", "any", type="l"), links, "find of links")

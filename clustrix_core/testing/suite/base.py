@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EACCES, ENOENT
@@ -48,6 +49,14 @@ class SuiteBase:
     def fs(cls, place: Place, tree: None) -> Iterator[ClusterFilesystem]:
         with ClusterFilesystem(place.config) as fs:
             yield fs
+
+    @pytest.fixture(autouse=True)
+    def hard_links_may_be_mentioned(self, place: Place) -> Iterator[None]:
+        """Where hard links can't be told apart, `du` may say so."""
+        with warnings.catch_warnings():
+            if not place.has("hardlinks"):
+                warnings.filterwarnings("ignore", message=".*hard link", category=UserWarning)
+            yield
 
     @pytest.fixture
     def locked(self, fs: ClusterFilesystem, gardener: Gardener) -> Iterator[None]:

@@ -160,20 +160,21 @@ class FileTests(SuiteBase):
 
     def test_open_w_shows_no_half_file(self, files: ClusterFilesystem, truth: Truth, folder: str) -> None:
         for name, before in (("old", OLD), ("new", None)):
-            file = files.open(f"{folder}/{name}", "wb")
-            file.write(LARGE)
-            file.flush()
-            if before is None:
-                expect(
-                    truth("exists", path=f"{folder}/{name}"), False, "a new file appears when it is closed"
-                )
-            else:
-                expect(
-                    truth("content", path=f"{folder}/{name}"),
-                    before.decode(),
-                    "the old content stays until then",
-                )
-            file.close()
+            with files.open(f"{folder}/{name}", "wb") as file:
+                file.write(LARGE)
+                file.flush()
+                if before is None:
+                    expect(
+                        truth("exists", path=f"{folder}/{name}"),
+                        False,
+                        "a new file appears when it is closed",
+                    )
+                else:
+                    expect(
+                        truth("content", path=f"{folder}/{name}"),
+                        before.decode(),
+                        "the old content stays until then",
+                    )
             expect(
                 truth("digest", path=f"{folder}/{name}"),
                 sha256(LARGE).hexdigest(),

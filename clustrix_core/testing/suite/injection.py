@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+
+import pytest
 
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Gardener, Truth
-from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect
 
 COMMANDS = [
@@ -34,16 +35,16 @@ OPTIONS = ["--help", "-rf", "-exec", "-", "--", "-L", "-maxdepth", "-delete"]
 
 class InjectionTests(SuiteBase):
     def test_commands_in_paths_and_patterns_are_not_run(
-        self, fs: ClusterFilesystem, truth: Truth, place: Place
+        self, fs: ClusterFilesystem, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.chdir(tmp_path)
         before = len(truth("find", pattern="*"))
         for text in COMMANDS:
             for operation in operations_on_text(fs):
                 call(operation, text)
-        here = os.path.lexists("pwned")
         places = ["pwned", "~/pwned", "/pwned", "/tmp/pwned"]
         made = truth.all([{"ask": "exists", "path": path} for path in places])
-        assert not here, "a name, path or pattern was run as a command on this machine"
+        assert not list(tmp_path.iterdir()), "a name, path or pattern was run as a command on this machine"
         expect(made, [False] * len(places), "a name, path or pattern was run as a command in the place")
         expect(len(truth("find", pattern="*")), before, "reading makes nothing")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from errno import ELOOP, ENOENT, ENOTDIR
 
 import pytest
 
-from clustrix_core.errors import PartialResultWarning
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.models import DiskUsage
 from clustrix_core.testing.asking import Truth
@@ -38,15 +36,6 @@ ROOTS = [
 ]
 
 
-def usage(fs: ClusterFilesystem, place: Place, path: str) -> DiskUsage:
-    """`du`, which may say that it can't tell hard links apart where that is declared."""
-    with warnings.catch_warnings():
-        if not place.has("hardlinks"):
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", PartialResultWarning)
-        return fs.du(path)
-
-
 class UsageTests(SuiteBase):
     @pytest.mark.parametrize("root", ROOTS)
     def test_du_adds_up_regular_files(
@@ -54,37 +43,33 @@ class UsageTests(SuiteBase):
     ) -> None:
         told = truth("du", path=root)
         expected = DiskUsage(told["once" if place.has("hardlinks") else "each"], told["count"])
-        expect(usage(fs, place, root), expected, f"du({root!r}) adds up the apparent bytes of regular files")
+        expect(fs.du(root), expected, f"du({root!r}) adds up the apparent bytes of regular files")
 
     def test_du_counts_hard_links_once(self, fs: ClusterFilesystem, place: Place) -> None:
         expected = DiskUsage(10 if place.has("hardlinks") else 24, 4)
-        expect(
-            usage(fs, place, "hard"), expected, "hard links count once in the bytes, each name in the count"
-        )
+        expect(fs.du("hard"), expected, "hard links count once in the bytes, each name in the count")
 
-    def test_du_counts_apparent_bytes(self, fs: ClusterFilesystem, place: Place) -> None:
+    def test_du_counts_apparent_bytes(self, fs: ClusterFilesystem) -> None:
         expect(
-            usage(fs, place, "sizes"),
+            fs.du("sizes"),
             DiskUsage(5 * 2**30 + 2, 3),
             "du counts the size, not the blocks, of a file",
         )
-        expect(usage(fs, place, "sizes").total_gb, (5 * 2**30 + 2) / 2**30, "total_gb is 1024-based")
-        expect(usage(fs, place, "sizes").total_mb, (5 * 2**30 + 2) / 2**20, "total_mb is 1024-based")
+        expect(fs.du("sizes").total_gb, (5 * 2**30 + 2) / 2**30, "total_gb is 1024-based")
+        expect(fs.du("sizes").total_mb, (5 * 2**30 + 2) / 2**20, "total_mb is 1024-based")
 
-    def test_du_of_a_file_is_its_size(self, fs: ClusterFilesystem, place: Place) -> None:
-        expect(usage(fs, place, "special/file"), DiskUsage(5, 1), "du of a file is its size and 1")
+    def test_du_of_a_file_is_its_size(self, fs: ClusterFilesystem) -> None:
+        expect(fs.du("special/file"), DiskUsage(5, 1), "du of a file is its size and 1")
 
-    def test_du_does_not_follow_links_below_the_root(self, fs: ClusterFilesystem, place: Place) -> None:
+    def test_du_does_not_follow_links_below_the_root(self, fs: ClusterFilesystem) -> None:
         size = len("target") + len("inner") + len("deeper")
-        expect(usage(fs, place, "links"), DiskUsage(size, 3), "du neither enters nor counts links")
+        expect(fs.du("links"), DiskUsage(size, 3), "du neither enters nor counts links")
 
     @pytest.mark.parametrize("root", ROOTS)
-    def test_counts_agree(self, fs: ClusterFilesystem, place: Place, root: str) -> None:
+    def test_counts_agree(self, fs: ClusterFilesystem, root: str) -> None:
         found = len(fs.find("*", root))
         expect(fs.count_files(root), found, f"count_files({root!r}) == len(find('*', {root!r}))")
-        expect(
-            usage(fs, place, root).file_count, found, f"du({root!r}).file_count == len(find('*', {root!r}))"
-        )
+        expect(fs.du(root).file_count, found, f"du({root!r}).file_count == len(find('*', {root!r}))")
 
     @pytest.mark.parametrize("pattern", ["*.csv", "n0001?.*", "[!n]*", "**/*.csv", "*/out.*", "n00010.csv"])
     def test_count_files_counts_what_find_finds(
@@ -112,15 +97,12 @@ class UsageTests(SuiteBase):
         with refuses(place, code, f"count_files({path!r}) raises, it is not zero", path):
             fs.count_files(path)
 
-    def test_du_and_count_files_report_progress(self, fs: ClusterFilesystem, place: Place) -> None:
+    def test_du_and_count_files_report_progress(self, fs: ClusterFilesystem) -> None:
         for operation in (fs.du, fs.count_files):
             seen: list[tuple[int, int | None]] = []
 
             def note(done: int, total: int | None, seen: list[tuple[int, int | None]] = seen) -> None:
                 seen.append((done, total))
 
-            with warnings.catch_warnings():
-                if not place.has("hardlinks"):
-                    warnings.simplefilter("ignore")
-                operation(".", progress=note)
+            operation(".", progress=note)
             check_progress(seen, 5000, operation.__name__)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from clustrix_core import ClusterConfig
 from clustrix_core.testing import BackendSuite, local_place
 

@@ -6,11 +6,12 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from pydantic import ConfigDict, model_validator
+
 from clustrix_core import API_VERSION, ClusterConfig, DiskUsage, FileInfo, Stream, hookimpl
 from clustrix_core.engine import Engine, unpack
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
 from clustrix_core.partial import Failures
-from pydantic import ConfigDict, model_validator
 
 T = TypeVar("T")
 
@@ -91,7 +92,9 @@ class LocalBackend:
         return self._engine.isfile(path)
 
     @hookimpl
-    def clustrix_glob(self, pattern: str, path: str, on_error: OnError, progress: Progress | None) -> list[str]:
+    def clustrix_glob(
+        self, pattern: str, path: str, on_error: OnError, progress: Progress | None
+    ) -> list[str]:
         failures = Failures(on_error)
         found = unpack(self._engine.glob(pattern, path, failures, _ticker(progress)))
         failures.warn()

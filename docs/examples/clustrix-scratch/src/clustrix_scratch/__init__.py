@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 
+from pydantic import ConfigDict, Field
+
 from clustrix_core import (
     API_VERSION,
     ClusterConfig,
@@ -15,7 +17,6 @@ from clustrix_core import (
 )
 from clustrix_core.engine import Engine, unpack
 from clustrix_core.partial import Failures
-from pydantic import ConfigDict, Field
 
 
 class ScratchConfig(ClusterConfig):
