@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clustrix_core import plainyaml
-from clustrix_core.errors import ConfigError, printable
+from clustrix_core.errors import ConfigError, ConfigWarning, printable, users_stacklevel
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -32,13 +32,9 @@ if TYPE_CHECKING:
 FILE_NAME = "clustrix.yml"
 
 
-class ConfigWarning(UserWarning):
-    """A file or variable was passed over, or something was not saved. The message says what to do."""
-
-
 def warn(message: str) -> None:
     """Issue a `ConfigWarning`."""
-    warnings.warn(message, ConfigWarning, stacklevel=2)
+    warnings.warn(message, ConfigWarning, stacklevel=users_stacklevel())
 
 
 class UnusableFileError(ConfigError):

@@ -6,6 +6,7 @@ with errno and filename), from every backend. What stands here is all the rest.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 
@@ -57,6 +58,10 @@ class OperationTimeoutError(ClustrixError, TimeoutError):
     """An operation took longer than `op_timeout`."""
 
 
+class ConfigWarning(UserWarning):
+    """A file or variable was passed over, or something was not saved. The message says what to do."""
+
+
 class PartialResultWarning(UserWarning):
     """Something below the given path could not be read; the result holds all the rest.
 
@@ -87,3 +92,22 @@ def printable(name: object) -> str:
     """A name as it may be shown in a message: control characters and undecodable bytes are escaped."""
     text = str(name)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def users_stacklevel() -> int:
+    """The `stacklevel` by which `warnings.warn`, called by the caller, points at the user's own line."""
+    level = 1
+    frame = sys._getframe(1)
+    below_the_face = True
+    while frame.f_back:
+        if frame.f_globals.get("__name__") in _FACE:
+            below_the_face = False
+        elif not below_the_face:
+            break
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+# What users call; between it and a warning may stand anybody's backend.
+_FACE = {f"clustrix_core.{name}" for name in ("filesystem", "functions", "profiles", "stream")}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
-from clustrix_core.errors import PartialResultWarning
+from clustrix_core.errors import PartialResultWarning, users_stacklevel
 
 
 class Failures:
@@ -27,16 +26,4 @@ class Failures:
     def warn(self) -> None:
         """Issue one `PartialResultWarning` for all that was met, at the line of the user's call."""
         if self._met:
-            warnings.warn(PartialResultWarning(self._met), stacklevel=_users_level())
-
-
-def _users_level() -> int:
-    """The `stacklevel` of the first caller outside of Clustrix and pluggy, as `warn` counts it."""
-    level = 1
-    frame = sys._getframe(2)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0].startswith(
-        ("clustrix", "pluggy")
-    ):
-        frame = frame.f_back
-        level += 1
-    return level + 1
+            warnings.warn(PartialResultWarning(self._met), stacklevel=users_stacklevel())

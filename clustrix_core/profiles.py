@@ -33,7 +33,6 @@ from clustrix_core.config import ClusterConfig, InvalidFieldsError, given, secre
 from clustrix_core.configfile import (
     FILE_NAME,
     ConfigFile,
-    ConfigWarning,
     Given,
     Layer,
     absolute,
@@ -44,7 +43,7 @@ from clustrix_core.configfile import (
     with_profile,
 )
 from clustrix_core.discovery import load_backend
-from clustrix_core.errors import BackendNotFoundError, ConfigError, near, printable
+from clustrix_core.errors import BackendNotFoundError, ConfigError, ConfigWarning, near, printable
 
 if TYPE_CHECKING:
     from yaml import Node

@@ -246,19 +246,26 @@ def path_max() -> int:
 
 
 def comma_list(pattern: str, start: int) -> Optional[Tuple[List[str], str]]:
-    """The items of the brace list whose `{` is just before `start`, and what follows its `}`."""
-    items, depth, begin, at = [], 0, start, start
+    """The items of the brace list whose `{` is just before `start`, and what follows its `}`.
+
+    As in bash, a `}` before the first comma closes nothing.
+    """
+    items = []  # type: List[str]
+    depth, begin, at = 0, start, start
     while at < len(pattern):
+        char = pattern[at]
         if pattern.startswith("[{]", at):
             at += 3
             continue
-        char = pattern[at]
-        if depth == 0 and char in ",}":
+        if depth == 0 and (char == "," or (char == "}" and items)):
             items.append(pattern[begin:at])
             begin = at + 1
-        if depth == 0 and char == "}":
-            return (items, pattern[at + 1 :]) if len(items) > 1 else None
-        depth += (char == "{") - (char == "}")
+            if char == "}":
+                return items, pattern[begin:]
+        if char == "{":
+            depth += 1
+        elif char == "}" and depth:
+            depth -= 1
         at += 1
     return None
 
