@@ -46,12 +46,12 @@ def test_names_match_as_in_fnmatch(name: str, pattern: list[str]) -> None:
 @MANY
 @given(st.lists(st.text("ab{},{}", max_size=9), min_size=1, max_size=30))
 def test_braces_expand_as_in_bash(patterns: list[str]) -> None:
-    # Quoted ends keep empty words, which bash would drop.
-    lines = [f'printf "%s\\0" {pattern}"." ; printf "\\0"' for pattern in patterns]
+    # The quoted end keeps empty words, which bash would drop; a word's very first {} is plain to it, too.
+    lines = [f'printf "%s\\0" .{pattern}"." ; printf "\\0"' for pattern in patterns]
     script = "set -f; " + "; ".join(lines)
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
     expanded = [answer.split("\0") for answer in said.removesuffix("\0\0").split("\0\0")]
-    assert [oracle.expand(f"{pattern}.") for pattern in patterns] == expanded
+    assert [oracle.expand(f".{pattern}.") for pattern in patterns] == expanded
 
 
 @pytest.mark.parametrize("pattern", BRACES)

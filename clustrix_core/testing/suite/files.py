@@ -247,9 +247,8 @@ class FileTests(SuiteBase):
             files.open(path, mode).close()
 
     def test_open_of_what_may_not_be_read_or_written_raises(
-        self, files: ClusterFilesystem, place: Place, locked: None, tmp_path: Path
+        self, files: ClusterFilesystem, place: Place, locked: None
     ) -> None:
-        (tmp_path / "source").write_bytes(b"new")
         denied = [
             ("locked/private.csv", "r"),
             ("locked/secret/known.csv", "r"),

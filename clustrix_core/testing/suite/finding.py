@@ -10,6 +10,7 @@ import pytest
 
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.hookspecs import EntryType
+from clustrix_core.stream import StreamEnd
 from clustrix_core.testing.asking import Truth
 from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect, facts, refuses
@@ -278,6 +279,18 @@ class FindingTests(SuiteBase):
         with fs.iterfind("*", "flat") as unread:
             pass
         expect(list(unread), [], "leaving `with` closes a stream")
+
+    def test_iterfind_tells_how_it_ended(self, fs: ClusterFilesystem) -> None:
+        ends: list[StreamEnd] = []
+        whole, broken_off = fs.iterfind("*", "order"), fs.iterfind("*", "flat")
+        for stream in (whole, broken_off):
+            stream.on_end(ends.append)
+        told = len(list(whole))
+        next(broken_off)
+        broken_off.close()
+        expect(len(ends), 2, "each stream tells once that it ended")
+        expect(ends[0].count, told, "a stream that is exhausted tells how many items there were")
+        expect([end.error for end in ends], [None, None], "closing a stream is no error")
 
     def test_iterfind_streams_side_by_side(self, fs: ClusterFilesystem) -> None:
         told = fs.find("*", "flat")

@@ -8,7 +8,7 @@ from errno import ELOOP, ENOENT, ENOTDIR
 import pytest
 
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.testing.asking import Truth
+from clustrix_core.testing.asking import Gardener, Truth
 from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect, refuses
 from clustrix_core.testing.suite.matching import NAMES, WILD
@@ -243,6 +243,16 @@ class GlobbingTests(SuiteBase):
         told = {path for found in truth.all(questions) for path in found}
         found = fs.glob(pattern, "project")
         expect(found, sorted(told, key=os.fsencode), f"glob({pattern!r}) is {BRACES[pattern]}")
+
+    def test_glob_finds_exactly_what_braces_stand_for(
+        self, fs: ClusterFilesystem, gardener: Gardener, scratch: str
+    ) -> None:
+        plain = {pattern: names for pattern, names in BRACES.items() if not set("*[/") & set(pattern)}
+        present = {name for pattern, names in plain.items() for name in (pattern, *names)}
+        gardener.plant(scratch, [("file", name, "") for name in sorted(present)])
+        for pattern, names in plain.items():
+            told = sorted((f"{scratch}/{name}" for name in names), key=os.fsencode)
+            expect(fs.glob(pattern, scratch), told, f"glob({pattern!r}) is {names}, as in bash")
 
     def test_glob_takes_a_brace_in_brackets_as_it_is(self, fs: ClusterFilesystem) -> None:
         expect(fs.glob("[{]a,b}.csv", "project"), ["project/{a,b}.csv"], "[{] is a literal brace")
