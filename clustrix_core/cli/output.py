@@ -147,7 +147,7 @@ class Output:
         lines = {
             "path": self._painted(info.path, info.mode),
             "type": _type_of(info.mode),
-            "size": f"{info.size} bytes ({human_size(info.size)})",
+            "size": f"{info.size} bytes" + (f" ({human_size(info.size)})" if info.size >= 1024 else ""),
             "mode": f"{stat.S_IMODE(info.mode):04o} {stat.filemode(info.mode)}",
             "owner": f"{_known(info.uid)}:{_known(info.gid)}",
             "links": _known(info.nlink),

@@ -252,8 +252,8 @@ class FileTests(SuiteBase):
         denied = [
             ("locked/private.csv", "r"),
             ("locked/secret/known.csv", "r"),
-            ("locked/new", "w"),
-            ("locked/new", "x"),
+            ("locked/enter-only/new", "w"),
+            ("locked/enter-only/new", "x"),
         ]
         with as_stranger(place) as stranger:
             for path, mode in denied:
