@@ -15,7 +15,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	@[ -z "$(ROOT)" ] || echo "make test needs root for its throwaway servers and users; sudo may ask for your password"
-	$(ROOT) $(BIN)/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
 lint: $(VENV)/ready-lint
 	$(BIN)/ruff check .

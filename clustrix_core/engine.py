@@ -53,6 +53,10 @@ def unpack(blob: bytes) -> "list[str]":
     return decode(blob).split("\0") if blob else []
 
 
+def is_at_home(path: str) -> bool:
+    return path == "~" or path.startswith("~/")
+
+
 def no_tick(_entries: int) -> None:
     pass
 
@@ -123,11 +127,15 @@ class Groups:
         runs = component_regex(component)
         parts = [runs[0]]
         for run in runs[1:-1]:
-            self.used += 1
-            parts.append("(?=(?P<g%d>[^/]*?%s))(?P=g%d)" % (self.used, run, self.used))
+            parts.append(self.only("[^/]*?" + run))
         if len(runs) > 1:
             parts.append("[^/]*" + runs[-1])
         return "".join(parts)
+
+    def only(self, regex: str) -> str:
+        """Its first match and no other."""
+        self.used += 1
+        return "(?=(?P<g%d>%s))(?P=g%d)" % (self.used, regex, self.used)
 
 
 def name_filter(pattern: str) -> "Callable[[list[bytes]], list[bytes]] | None":
@@ -149,16 +157,30 @@ def name_filter(pattern: str) -> "Callable[[list[bytes]], list[bytes]] | None":
 def path_filter(pattern: str) -> "tuple[Callable[[str], object], int | None]":
     """For a pattern with slashes: a regular expression's `match`, and the depth that it can reach or None."""
     parts = [part for part in decode(encode(pattern)).split("/") if part not in ("", ".")]
+    runs = [[]]  # type: list[list[str]] # what stands between double stars
+    for part in parts:
+        if part == "**":
+            runs.append([])
+        else:
+            runs[-1].append(part)
     groups = Groups()
-    regex = ""
-    for part, following in zip(parts, [*parts[1:], None]):
-        if part != "**":
-            regex += groups.regex(part) + ("/" if following not in (None, "**") else "")
-            regex += "(?:/|\\Z)" if following == "**" else ""
-        elif following != "**":  # several in a row are as good as one
-            regex += ".*" if following is None else "(?:[^/]+/)*"
-    depth = None if "**" in parts else len(parts)
-    return re.compile(regex + r"\Z", re.DOTALL).match, depth
+
+    def spell(run: "list[str]") -> str:
+        return "/".join(groups.regex(part) for part in run)
+
+    if len(runs) == 1:
+        return re.compile(spell(parts) + r"\Z", re.DOTALL).match, len(parts)
+    rest = [run for run in runs[1:] if run]
+    regex = spell(runs[0])
+    if regex and rest:
+        regex += "/"
+    for run in rest[:-1]:  # shortest first and never another, as for single stars
+        regex += groups.only("(?:[^/]+/)*?" + spell(run) + "/")
+    if rest:
+        regex += "(?:[^/]+/)*" + spell(rest[-1])
+    if not runs[-1]:
+        regex += "(?:/.*)?" if regex else ".*"
+    return re.compile(regex + r"\Z", re.DOTALL).match, None
 
 
 def check_find_pattern(pattern: str) -> None:
@@ -281,8 +303,11 @@ def scan(folder: bytes, prefix: bytes, fail: "Fail") -> Listing:
                     else:
                         others.append(entry.name)
                 break
-            except OSError as error:  # of this entry, on filesystems without d_type: go on with the next
-                fail(renamed(error, prefix + os.path.basename(error.filename or b"")))
+            except OSError as error:
+                if error.filename == folder:
+                    raise
+                # Of this entry, on filesystems that don't tell types with names: go on with the next.
+                fail(renamed(error, prefix + os.path.basename(error.filename)))
     if len(folder) + 257 > PATH_MAX:
         leave_out_long(listing, folder, prefix, fail)
     return listing
@@ -364,7 +389,8 @@ def follow_links(
         try:
             listing.ids[name] = identity(os.stat(folder + b"/" + name))
         except OSError as error:
-            fail(renamed(error, prefix + name))
+            if error.errno not in ABSENT:  # removed since it was listed
+                fail(renamed(error, prefix + name))
     listing.dirs = [name for name in listing.dirs if listing.ids.get(name, None) not in ancestors | {None}]
 
 
@@ -381,8 +407,8 @@ class Engine:
     def real(self, path: str) -> bytes:
         """The path to give to the system."""
         given = encode(path)
-        if given == b"~" or given.startswith(b"~/"):
-            return os.path.expanduser(b"~") + given[1:]
+        if is_at_home(path):
+            return os.path.expanduser(b"~").rstrip(b"/") + given[1:] or b"/"
         if given.startswith(b"/"):
             return given
         return self.base + given or b"."
@@ -390,9 +416,9 @@ class Engine:
     def root(self, path: str) -> "tuple[bytes, bytes]":
         """For the root of a listing: the path to give to the system, and what results begin with."""
         real = self.real(path)
-        kept = real if path == "~" or path.startswith("~/") else encode(path)
+        kept = real if is_at_home(path) else encode(path)
         kept = kept.rstrip(b"/")
-        if path.startswith("/") and not kept:
+        if real.startswith(b"/") and not real.strip(b"/"):
             return b"/", b"/"
         if kept in (b"", b"."):
             return self.base.rstrip(b"/") or self.base or b".", b""
@@ -400,7 +426,7 @@ class Engine:
 
     def shown(self, path: str) -> str:
         """How a path that was given is spelled in a result: with its `~` expanded."""
-        return decode(self.real(path)) if path == "~" or path.startswith("~/") else path
+        return decode(self.real(path)) if is_at_home(path) else path
 
     # single paths
 
@@ -638,8 +664,8 @@ class Engine:
                         if room < 255 and len(os.fsencode(entry.name)) > room:
                             fail(too_long(prefix + os.fsencode(entry.name)))
                         elif entry.is_file(follow_symlinks=False):
-                            status = entry.stat(follow_symlinks=False)
                             files += 1
+                            status = entry.stat(follow_symlinks=False)
                             if status.st_nlink > 1:
                                 if identity(status) in counted:
                                     continue
@@ -649,19 +675,26 @@ class Engine:
                             dirs.append(os.fsencode(entry.name))
                     return files, dirs, total
                 except OSError as error:
+                    if error.filename == place:
+                        raise
                     if error.errno != errno.ENOENT:
-                        fail(renamed(error, prefix + os.path.basename(os.fsencode(error.filename or b""))))
+                        fail(renamed(error, prefix + os.path.basename(os.fsencode(error.filename))))
 
     # files
 
-    def open(self, path: str, mode: str) -> io.FileIO:
-        """A raw file; `mode` is `rb`, `ab`, `r+b`, or `wb` and `xb`, which give a `Replacement`."""
+    def open(self, path: str, mode: str, permissions: int = 0o666) -> io.FileIO:
+        """A raw file; `mode` is `rb`, `ab`, `r+b`, or `wb` and `xb`, which give a `Replacement`.
+
+        `permissions` are those of a new file, before the umask.
+        """
         try:
-            return self.open_real(self.real(path), mode)
+            file = self.open_real(self.real(path), mode, permissions)
         except OSError as error:
             raise renamed(error, path) from None
+        file.name = path
+        return file
 
-    def open_real(self, real: bytes, mode: str) -> io.FileIO:
+    def open_real(self, real: bytes, mode: str, permissions: int) -> io.FileIO:
         if mode not in ("wb", "xb"):
             return io.FileIO(real, mode.replace("b", ""))
         if mode == "xb" and os.path.lexists(real):
@@ -674,11 +707,11 @@ class Engine:
                 raise
             if real.endswith(b"/"):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), real) from None
-            return Replacement(target, None, mode == "xb")
+            return Replacement(target, None, permissions, mode == "xb")
         if not st_.S_ISREG(before.st_mode):  # a directory is refused here, a device or FIFO is written to
             return io.FileIO(target, "w")
         os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))  # is it ours to write?
-        return Replacement(target, before, False)
+        return Replacement(target, before, 0o600, False)
 
     def inside(self, path: str, name: str) -> str:
         """The file meant by a target: a directory stands for a file of that name in it."""
@@ -689,27 +722,29 @@ class Engine:
         import hashlib  # here, as it takes a millisecond that most processes can save
 
         target = self.inside(target, os.path.basename(source.rstrip("/")))
-        with self.open(source, "rb") as reader, self.open(target, "wb") as writer:
+        with self.open(source, "rb") as reader:
             before = os.fstat(reader.fileno())
-            sent = hashlib.sha256()
-            done = 0
-            for block in blocks(reader):
-                sent.update(block)
-                write_all(writer, block)
-                done += len(block)
-                tick(done, max(done, before.st_size))
-                if 0 < before.st_size < done:  # it grows, perhaps as fast as it is read
-                    break
-            after = os.fstat(reader.fileno())
-            if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-                raise OSError(errno.EIO, "the file changed while it was copied", source)
-            if isinstance(writer, Replacement):  # not a device, which can't be read back
-                kept = hashlib.sha256()
-                writer.seek(0)
-                for block in blocks(writer):
-                    kept.update(block)
-                if kept.digest() != sent.digest():
-                    raise OSError(errno.EIO, "the copy differs from the original", target)
+            with self.open(target, "wb", before.st_mode & 0o777) as writer:
+                sent = hashlib.sha256()
+                done = 0
+                for block in blocks(reader):
+                    sent.update(block)
+                    write_all(writer, block)
+                    done += len(block)
+                    tick(done, max(done, before.st_size))
+                    if 0 < before.st_size < done:  # it grows, perhaps as fast as it is read
+                        break
+                after = os.fstat(reader.fileno())
+                if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+                    raise OSError(errno.EIO, "the file changed while it was copied", source)
+                if isinstance(writer, Replacement):  # not a device, which can't be read back
+                    kept = hashlib.sha256()
+                    writer.seek(0)
+                    for block in blocks(writer):
+                        kept.update(block)
+                    if kept.digest() != sent.digest():
+                        raise OSError(errno.EIO, "the copy differs from the original", target)
+                    writer.commit()
         return done
 
     # glob
@@ -720,14 +755,28 @@ class Engine:
             raise ValueError("the pattern is empty; '*' matches every name that doesn't begin with a dot")
         found = set()  # type: set[bytes]
         scans = Scans(fail, tick)
-        patterns = [self.shown(plain) for plain in expand_braces(pattern)]
+        patterns = expand_braces(pattern)
         absolute = [plain for plain in patterns if plain.startswith("/")]
-        relative = [plain for plain in patterns if not plain.startswith("/")]
+        at_home = [plain for plain in patterns if is_at_home(plain)]
+        relative = [plain for plain in patterns if plain and plain[0] != "/" and not is_at_home(plain)]
         if absolute:
             found.update(Globber(scans, b"", b"").matches(absolute))
+        if at_home:
+            found.update(self.glob_home(at_home, scans))
         if relative:
             found.update(guarded(list(self.globber(path, scans).matches(relative))))
         return b"\0".join(sorted(found))
+
+    def glob_home(self, patterns: "list[str]", scans: "Scans") -> "Iterator[bytes]":
+        """The home folder's own name is no pattern, whatever is in it."""
+        home = self.real("~").rstrip(b"/")
+        for pattern in patterns:
+            below = pattern[1:].lstrip("/")
+            if below:
+                for path in Globber(scans, home + b"/", home + b"/").matches([below]):
+                    yield path
+            elif scans.status(os.stat, home or b"/", home):
+                yield home + encode(pattern[1:]) or b"/"
 
     def globber(self, path: str, scans: "Scans") -> "Globber":
         if not st_.S_ISDIR(self.status(path).st_mode):
@@ -883,64 +932,86 @@ def write_all(writer: io.RawIOBase, block: bytes) -> None:
 
 
 class Replacement(io.FileIO):
-    """A new file that takes its name when it is closed: whole, or not at all.
+    """A new file that takes its name by `commit`: whole, or not at all.
 
-    It is written beside its target under a temporary name. `discard`, an exception inside `with`, and
-    forgetting to close it leave what was there before.
+    It is written beside its target under a temporary name. Closing it without a commit leaves what was
+    there before, whatever the reason: an exception, a full disk, or nobody's having closed it.
     """
 
-    def __init__(self, target: bytes, before: "os.stat_result | None", exclusive: bool) -> None:
-        self.target, self.before, self.exclusive = target, before, exclusive
-        name = b".clustrix-" + binascii.hexlify(os.urandom(8)) + b".tmp"
-        self.temporary = os.path.join(os.path.dirname(target), name)
-        self.pending = False
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(self.temporary, flags, 0o600 if before else 0o666)
+    def __init__(
+        self, target: bytes, before: "os.stat_result | None", permissions: int, exclusive: bool
+    ) -> None:
+        self.before, self.exclusive = before, exclusive
+        self.pending = 0  # the process whose temporary file it is
+        folder, self.target = os.path.split(target)
+        self.temporary = b".clustrix-" + binascii.hexlify(os.urandom(8)) + b".tmp"
+        # By the folder's descriptor, as the temporary name may be longer than PATH_MAX leaves room for.
+        self.folder = os.open(folder or b".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(self.temporary, flags, permissions, dir_fd=self.folder)
+        except OSError as error:
+            os.close(self.folder)
+            raise OSError(error.errno, error.strerror, target) from None
+        self.pending = os.getpid()
         super().__init__(descriptor, "r+")
-        self.pending = True
 
     def readable(self) -> bool:
         return False
 
-    def close(self) -> None:
-        if self.pending:
-            try:
+    def commit(self) -> None:
+        """Give the file its name. What is written afterwards is lost."""
+        try:
+            if self.before:
+                self.keep_attributes(self.before)
+            os.fsync(self.fileno())
+            if self.pending == os.getpid():
                 self.publish()
-            finally:
-                self.discard()
-        super().close()
+        except OSError as error:
+            raise renamed(error, self.name) from None
+        finally:
+            self.discard()
 
     def publish(self) -> None:
-        if self.before:
-            self.keep_attributes(self.before)
-        os.fsync(self.fileno())
         if self.exclusive:
-            os.link(self.temporary, self.target)  # unlike a rename, fails where somebody was faster
-            os.unlink(self.temporary)
-        else:
-            os.rename(self.temporary, self.target)
-        self.pending = False
+            try:  # unlike a rename, a link fails where somebody was faster
+                os.link(self.temporary, self.target, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+            # No hard links here: take the name first, then fill it.
+            os.close(os.open(self.target, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=self.folder))
+        os.rename(self.temporary, self.target, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        self.pending = 0
 
     def keep_attributes(self, before: os.stat_result) -> None:
-        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+        mode = before.st_mode & 0o777
+        if before.st_gid != os.fstat(self.fileno()).st_gid:
+            try:
+                os.fchown(self.fileno(), -1, before.st_gid)
+            except PermissionError:
+                mode &= ~0o070  # they were for another group
+        if before.st_uid != os.geteuid():
             with contextlib.suppress(PermissionError):  # only root gives files away
-                os.fchown(self.fileno(), before.st_uid, before.st_gid)
-        os.fchmod(self.fileno(), before.st_mode & 0o777)
+                os.fchown(self.fileno(), before.st_uid, -1)
+        os.fchmod(self.fileno(), mode)
 
     def discard(self) -> None:
-        """Leave what was there before. After `close` it does nothing."""
-        if self.pending:
-            self.pending = False
-            os.unlink(self.temporary)
+        """Leave what was there before. After `commit` it does nothing."""
+        if self.pending == os.getpid():  # not in a forked child: the file is its parent's
+            self.pending = 0
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.temporary, dir_fd=self.folder)
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
+    def close(self) -> None:
+        if not self.closed:
             self.discard()
-        self.close()
+            os.close(self.folder)
+        super().close()
 
     def __del__(self) -> None:
-        self.discard()
-        super().close()
+        self.close()
 
 
 def selector(pattern: str, root: bytes) -> "tuple[Callable[[list[bytes], bytes], list[bytes]], int | None]":

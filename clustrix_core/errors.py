@@ -80,6 +80,9 @@ class PartialResultWarning(UserWarning):
             'pass on_error="raise" to make this an error'
         )
 
+    def __reduce__(self) -> tuple[type[PartialResultWarning], tuple[tuple[OSError, ...]]]:
+        return type(self), (self.failures,)
+
 
 def near(name: str, known: Iterable[str], *, at_most: int = 3, cutoff: float = 0.6) -> list[str]:
     """The known names that `name` may be a misspelling of, the closest first."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, TypeVar, cast, overload
 
 from clustrix_core.config import ClusterConfig
+from clustrix_core.engine import decode
 from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationError
 from clustrix_core.files import open_binary, open_text
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
@@ -42,6 +43,7 @@ class ClusterFilesystem:
 
     def __init__(self, config: ClusterConfig | None = None) -> None:
         self.config = checked_config(config)
+        self._closed = False
         self._join_pool()
 
     def _join_pool(self) -> None:
@@ -52,18 +54,18 @@ class ClusterFilesystem:
         self._generation = generation
 
     def _session(self) -> Session:
-        if not self._forgotten.alive:
+        if self._closed:
             raise ValueError("this ClusterFilesystem is closed; make a new one")
         if self._generation != pool.generation:  # after a fork, or when the pool was closed
             with pool.joining:
                 if self._generation != pool.generation:
-                    self._forgotten.detach()
                     self._join_pool()
         return self._shared.session or pool.open(self._shared)
 
     def close(self) -> None:
         """Let go of the session. Closing twice does nothing."""
-        if self._forgotten.detach() and self._generation == pool.generation:
+        self._closed = True
+        if self._forgotten.detach():
             pool.release(self._shared)
 
     def __enter__(self) -> ClusterFilesystem:
@@ -245,6 +247,8 @@ class ClusterFilesystem:
                 f"{builtins.type(found).__name__}, or an extension around it did; "
                 "it must be a clustrix_core.Stream"
             )
+        shared = pool.acquire(self.config)  # it may outlive this object
+        found.on_end(lambda end: pool.forget(shared))
         return found
 
     @overload
@@ -509,7 +513,7 @@ def _path_here(path: object) -> str:
     text = checked_path(path)
     if text == "~" or text.startswith("~/"):
         text = os.path.expanduser("~") + text[1:]
-    return os.path.join(os.getcwd(), text)
+    return text if text.startswith("/") else f"{decode(os.getcwdb())}/{text}"
 
 
 def _text(path: object) -> str:

@@ -217,9 +217,10 @@ def clustrix_open(path: str, mode: str) -> io.RawIOBase:  # type: ignore[empty-b
         mode: `"rb"`, `"wb"`, `"xb"`, `"ab"` or `"r+b"`.
 
     Returns:
-        A raw binary file. With `"wb"` and `"xb"` the content appears under its name, whole, when the file is
-        closed (temporary name beside it, then rename; permissions of a file that was there are kept); the
-        object then has a method `discard()`, which drops what was written and leaves what was there before.
+        A raw binary file. With `"wb"` and `"xb"` it has a method `commit()`, by which the content appears
+        under its name, whole (temporary name beside it, then rename; permissions of a file that was there
+        are kept); closed without that, it leaves what was there before. Devices and FIFOs are written in
+        place.
 
     Raises:
         OSError: as `open(2)`; IsADirectoryError for a directory.

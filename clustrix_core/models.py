@@ -43,7 +43,7 @@ class FileInfo:
         path, size, mtime_ns, mode, uid, gid, nlink = record
         return cls(
             size=size,
-            modified=mtime_ns / 1e9,
+            modified=_seconds(mtime_ns),
             is_dir=_stat.S_ISDIR(mode),
             permissions=f"{mode & 0o777:03o}",
             name=path.rstrip("/").rpartition("/")[2] or path[:1],
@@ -71,6 +71,12 @@ class FileInfo:
         seconds, nanoseconds = divmod(self.mtime_ns, 1_000_000_000)
         whole = datetime.fromtimestamp(seconds, timezone.utc)
         return whole.replace(microsecond=nanoseconds // 1000)
+
+
+def _seconds(nanoseconds: int) -> float:
+    """The very float that `os.stat` gives, which is rounded in two steps."""
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return whole + 1e-9 * rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pluggy
@@ -67,7 +70,7 @@ class SharedSession:
         self.session: Session | None = None
         self.users = 0
         self.idle_since = 0.0
-        self.opening = threading.Lock()
+        self.opening = threading.RLock()
 
     def expires(self, now: float) -> float:
         """When this session is to be closed if nobody uses it any more; never if it holds no connection."""
@@ -79,7 +82,9 @@ class SharedSession:
 class Pool:
     """Sessions by config, counted by their users. A session without users is closed after `idle_timeout`.
 
-    All methods may be called from any thread. A forked child starts with an empty pool.
+    All methods may be called from any thread, and from signal handlers and `__del__` methods, which may run
+    anywhere: so the locks are reentrant, and what they protect is whole between any two steps. A forked
+    child starts with an empty pool.
     """
 
     def __init__(self) -> None:
@@ -88,19 +93,18 @@ class Pool:
 
     def _reset(self) -> None:
         self._shared: dict[ClusterConfig, SharedSession] = {}
-        self._lock = threading.Lock()
-        self.joining = threading.Lock()
+        self._lock = threading.RLock()
+        self.joining = threading.RLock()
         self._reaper: threading.Thread | None = None
         self._opened = threading.Event()
         self._forgotten: deque[SharedSession] = deque()
 
     def acquire(self, config: ClusterConfig) -> SharedSession:
         """The session of this config, for one more user, who must `release` it. It may not be open yet."""
+        new = SharedSession(config)
         with self._lock:
             self._release_forgotten()
-            shared = self._shared.get(config)
-            if shared is None:
-                shared = self._shared[config] = SharedSession(config)
+            shared = self._shared.setdefault(config, new)
             shared.users += 1
         return shared
 
@@ -108,10 +112,15 @@ class Pool:
         """The session itself; the first to ask opens it, the others wait for that."""
         with shared.opening:
             if shared.session is None:
-                shared.session = Session(shared.config)
+                session = Session(shared.config)
+                if shared.session is None:
+                    shared.session = session
+                else:  # a signal handler was faster, in this very thread
+                    _close(session)
             session = shared.session
         if session.holds_connection:
             with self._lock:
+                self._shared.setdefault(shared.config, shared)  # should the pool have been closed meanwhile
                 self._watch_idle()
         return session
 
@@ -138,8 +147,10 @@ class Pool:
     def _watch_idle(self) -> None:
         self._opened.set()
         if self._reaper is None:
-            self._reaper = threading.Thread(target=self._reap, name="clustrix-idle", daemon=True)
-            self._reaper.start()
+            reaper = threading.Thread(target=self._reap, name="clustrix-idle", daemon=True)
+            with suppress(RuntimeError):  # no more threads: the next opening tries again
+                reaper.start()
+                self._reaper = reaper
 
     def close(self) -> None:
         """Close every session, used or not; whoever uses one opens it anew."""
@@ -147,8 +158,7 @@ class Pool:
             shared, self._shared = list(self._shared.values()), {}
             self.generation += 1
         for one in shared:
-            if one.session is not None:
-                one.session.close()
+            _close(one.session)
 
     def after_fork(self) -> None:
         """In the child: forget everything; another process owns it."""
@@ -157,7 +167,8 @@ class Pool:
         self.generation += 1
         for one in shared:
             if one.session is not None:
-                one.session.abandon()
+                with _logged(one.session, "abandoning"):
+                    one.session.abandon()
 
     def _reap(self) -> None:
         while True:
@@ -165,18 +176,35 @@ class Pool:
             with self._lock:
                 self._release_forgotten()
                 now = time.monotonic()
-                expired = [shared for shared in self._shared.values() if shared.expires(now) <= now]
+                expired = [shared for shared in list(self._shared.values()) if shared.expires(now) <= now]
                 for shared in expired:
                     del self._shared[shared.config]
                 wake = min((shared.expires(now) for shared in self._shared.values()), default=float("inf"))
                 if wake == float("inf"):
                     self._reaper = None
             for shared in expired:
-                if shared.session is not None:
-                    shared.session.close()
+                _close(shared.session)
             if wake == float("inf"):
                 return
-            self._opened.wait(wake - now)
+            self._opened.wait(min(wake - now, threading.TIMEOUT_MAX))
+
+
+def _close(session: Session | None) -> None:
+    if session is not None:
+        with _logged(session, "closing"):
+            session.close()
+
+
+@contextmanager
+def _logged(session: Session, doing: str) -> Iterator[None]:
+    """One backend's failure to end well is no reason to keep the others open."""
+    try:
+        yield
+    except Exception:
+        name = session.config.cluster_type
+        logging.getLogger("clustrix").warning(
+            "%s a session of the backend %r failed", doing, name, exc_info=True
+        )
 
 
 pool = Pool()

@@ -39,12 +39,8 @@ class Stream(Generic[T]):
     """
 
     def __init__(self, batches: Iterable[list[T]]) -> None:
-        self._source = batches
-        self._callbacks: list[Callable[[StreamEnd], object]] = []
-        self._count = 0
-        self._started = time.perf_counter()
-        self._ended = False
-        self._batches = self._watch()
+        self._work = _Work(batches)
+        self._batches = self._work.run()
         self._items: Iterator[T] = chain.from_iterable(self._batches)
 
     def __iter__(self) -> Iterator[T]:
@@ -62,17 +58,14 @@ class Stream(Generic[T]):
         return list(self._items)
 
     def on_end(self, callback: Callable[[StreamEnd], object]) -> None:
-        """Call `callback` once, when the stream is exhausted, fails or is closed."""
-        self._callbacks.append(callback)
+        """Call `callback` once, when the stream is exhausted, fails, is closed or is forgotten."""
+        self._work.callbacks.append(callback)
 
     def close(self) -> None:
         """Stop the work behind the stream. Closing twice does nothing."""
         self._batches.close()
-        self._finish(None)
+        self._work.finish(None)
         self._items = iter(())
-
-    def __del__(self) -> None:
-        self.close()
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -82,11 +75,25 @@ class Stream(Generic[T]):
     ) -> None:
         self.close()
 
-    def _watch(self) -> Generator[list[T], None, None]:
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Work(Generic[T]):
+    """What makes a stream's items. It doesn't refer to the stream, so a forgotten one ends at once."""
+
+    def __init__(self, source: Iterable[list[T]]) -> None:
+        self.source = source
+        self.callbacks: list[Callable[[StreamEnd], object]] = []
+        self.count = 0
+        self.started = time.perf_counter()
+        self.ended = False
+
+    def run(self) -> Generator[list[T], None, None]:
         error: BaseException | None = None
         try:
-            for batch in self._source:
-                self._count += len(batch)
+            for batch in self.source:
+                self.count += len(batch)
                 yield batch
         except GeneratorExit:
             raise
@@ -94,15 +101,15 @@ class Stream(Generic[T]):
             error = failure
             raise
         finally:
-            self._finish(error)
+            self.finish(error)
 
-    def _finish(self, error: BaseException | None) -> None:
-        if self._ended:
+    def finish(self, error: BaseException | None) -> None:
+        if self.ended:
             return
-        self._ended = True
-        stop = getattr(self._source, "close", None)
+        self.ended = True
+        stop = getattr(self.source, "close", None)
         if stop is not None:
             stop()
-        end = StreamEnd(self._count, time.perf_counter() - self._started, error)
-        for callback in self._callbacks:
+        end = StreamEnd(self.count, time.perf_counter() - self.started, error)
+        for callback in self.callbacks:
             callback(end)

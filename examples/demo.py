@@ -6,7 +6,7 @@ folder and removes again.
 
 from __future__ import annotations
 
-import shlex
+import os
 import subprocess
 import sys
 import tempfile
@@ -73,9 +73,12 @@ def show_filesystem(config: ClusterConfig) -> None:
 
 
 def show_commands(tree: Path) -> None:
-    """The same as commands."""
+    """The same as commands, in this tree, whatever the user's own configuration says."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTRIX_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["XDG_CONFIG_HOME"] = str(tree)
     for command in (
-        "clustrix ls -l run_042 | head -n 4",
+        "clustrix ls -l run_042 | sed -n 1,4p",
         "clustrix find 'sample_*.csv' | tail -n 2",
         "clustrix stat run_042/notes.txt",
         "clustrix exists run_042/notes.txt && echo yes",
@@ -88,8 +91,7 @@ def show_commands(tree: Path) -> None:
         "clustrix plugins",
     ):
         print(f"\n$ {command}", flush=True)
-        here = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; cd {shlex.quote(str(tree))}"
-        subprocess.run(["sh", "-c", f"{here}; {command}"], check=True)
+        subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tree, env=environment, check=True)
 
 
 def show(title: str, call: Callable[[], object]) -> None:

@@ -58,13 +58,14 @@ def main() -> None:
         elsewhere = folder / "elsewhere"
         elsewhere.mkdir()
 
-        install(python, wheels, "clustrix-core")
+        core, local = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in ("core", "local"))
+        install(python, core)
         run(elsewhere, python, "-c", WITHOUT_BACKEND)
-        install(python, wheels, "clustrix-core[local]")
+        install(python, local)
         run(elsewhere, python, "-c", USE)
         run(elsewhere, environment / "bin" / "clustrix", "find", "*.csv")
         run(elsewhere, python, "-m", "clustrix", "--version")
-        install(python, wheels, "clustrix-core[testing]")
+        install(python, f"{core}[testing]")
         (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
         run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
     print("the wheels work")
@@ -96,12 +97,14 @@ def check_contents(wheels: Path) -> None:
         assert not [name for name in names if name.startswith(("tests/", "docs/"))], names
 
 
-def install(python: Path, wheels: Path, requirement: str) -> None:
-    run(wheels, python, "-m", "pip", "install", "--quiet", "--find-links", wheels, requirement)
+def install(python: Path, requirement: str | Path) -> None:
+    """Ours by their paths: by its name, an index might offer somebody else's of a higher version."""
+    run(python.parent, python, "-m", "pip", "install", "--quiet", requirement)
 
 
 def run(folder: Path, *command: str | Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLUSTRIX", "PYTHON"))}
+    clean["XDG_CONFIG_HOME"] = str(folder)
     result = subprocess.run([str(part) for part in command], cwd=folder, env=clean)
     if result.returncode:
         raise SystemExit(f"failed with {result.returncode}: {' '.join(map(str, command))[:200]}")

@@ -72,7 +72,8 @@ class StattingTests(SuiteBase):
             expect(
                 info.permissions, oct(0o1000 | info.mode & 0o777)[-3:], "permissions are three octal digits"
             )
-            expect(info.modified, info.mtime_ns / 1e9, "modified is a float of seconds since the epoch")
+            seconds, rest = divmod(info.mtime_ns, 10**9)
+            expect(info.modified, seconds + 1e-9 * rest, "modified is the float that os.stat gives")
             expect(info.name, info.path.rsplit("/")[-1], "name is the last component of the path")
             since = timedelta(microseconds=info.mtime_ns // 1000)
             expect(info.modified_datetime, EPOCH + since, "modified_datetime is aware, in UTC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -39,6 +40,9 @@ class LocalBackend:
 
     def __init__(self, config: LocalConfig) -> None:
         self._engine = Engine(config.local_work_dir)
+        if config.local_work_dir and not self._engine.isdir("."):
+            missing = "this work dir is no directory; make it, or correct local_work_dir"
+            raise FileNotFoundError(errno.ENOENT, missing, config.local_work_dir)
 
     @hookimpl
     def clustrix_ls(self, path: str, detail: bool) -> list[str] | list[FileInfo]:
