@@ -76,7 +76,12 @@ def open_text(
 ) -> IO[str]:
     """A text file over a backend's raw one."""
     buffer = _kind(raw, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)(raw)
-    file: IO[str] = _owned(_Text(buffer, encoding=encoding, errors=errors, newline=newline), raw, owner)
+    try:
+        text = _Text(buffer, encoding=encoding, errors=errors, newline=newline)
+    except BaseException:  # an encoding that nobody knows, say
+        buffer.close()
+        raise
+    file: IO[str] = _owned(text, raw, owner)
     return file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import os
 import shutil
 import subprocess
@@ -159,3 +160,106 @@ def test_each_folder_is_read_once(tmp_path: Path) -> None:
         opened.clear()
         call()
         assert len(opened) == 21
+
+
+def by_components(pattern: list[str], path: list[str]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(by_components(pattern[1:], path[start:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and by_components(pattern[1:], path[1:])
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    st.lists(st.sampled_from(["**", "**", "*", "a", "b", "a*", "*b*", "?", "[ab]"]), min_size=2, max_size=6),
+    st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=6),
+)
+@example(["*", "**", "*"], ["a"])
+@example(["a", "**"], ["a"])
+@example(["**", "a", "**"], ["b", "a"])
+def test_path_patterns_match_component_by_component(pattern: list[str], path: list[str]) -> None:
+    match, depth = engine.path_filter("/".join(pattern))
+    assert bool(match("/".join(path))) == by_components(pattern, path)
+    assert depth is None or len(path) == depth or not by_components(pattern, path)
+
+
+def test_a_home_folder_that_is_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/")
+    place = Engine(str(tmp_path))
+    assert unpack(place.ls("~")) == sorted(os.listdir("/"), key=os.fsencode)
+    assert [record[0] for record in place.ls_detail("~")] == ["/" + name for name in unpack(place.ls("~"))]
+    assert "/etc" in unpack(b"\0".join(place.find("*", "~", "d", 1, False, raise_it)))
+    assert unpack(place.glob("~/etc", ".", raise_it)) == ["/etc"]
+    assert unpack(place.glob("~", ".", raise_it)) == ["/"]
+    assert place.stat("~/etc", True)[0] == "/etc"
+
+
+def test_a_home_folder_with_magic_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "a[1]*"
+    home.mkdir()
+    (home / "f").write_text("")
+    monkeypatch.setenv("HOME", str(home))
+    assert unpack(Engine().glob("~/*", ".", raise_it)) == [f"{home}/f"]
+    assert unpack(Engine().glob("~/", ".", raise_it)) == [f"{home}/"]
+    assert unpack(Engine().glob("~/missing", ".", raise_it)) == []
+
+
+def test_a_file_that_cannot_be_looked_at_is_counted_all_the_same(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "f").write_text("x")
+    (tmp_path / "listed").chmod(0o444)
+    place = Engine(str(tmp_path))
+    failures: list = []
+    os.seteuid(65534)
+    try:
+        assert place.du(".", failures.append) == (0, 1)
+        assert place.count_files(".", "*", raise_it) == 1
+    finally:
+        os.seteuid(0)
+    assert [(failure.errno, failure.filename) for failure in failures] == [(13, "listed/f")]
+
+
+class FailingScan:
+    """A directory whose reading breaks off, as on a failing disk."""
+
+    def __init__(self, place: object) -> None:
+        self.place = place
+
+    def __enter__(self) -> FailingScan:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def __iter__(self) -> FailingScan:
+        return self
+
+    def __next__(self) -> None:
+        raise OSError(5, "Input/output error", self.place)
+
+
+def test_a_directory_that_fails_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "f").write_text("x")
+    real_scandir = os.scandir
+    bad = (tmp_path / "bad").stat().st_ino
+
+    def scandir(place: object) -> object:
+        return FailingScan(place) if os.stat(place).st_ino == bad else real_scandir(place)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    place = Engine(str(tmp_path))
+    for walk in (
+        lambda root, fail: list(place.find("*", root, "f", None, False, fail)),
+        lambda root, fail: place.count_files(root, "*", fail),
+        lambda root, fail: place.du(root, fail),
+    ):
+        failures: list = []
+        walk(".", failures.append)
+        assert [(failure.errno, failure.filename) for failure in failures] == [(5, "bad")]
+        with pytest.raises(OSError, match="Input/output") as raised:
+            walk("bad", failures.append)
+        assert raised.value.filename == "bad"

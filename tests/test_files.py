@@ -221,3 +221,138 @@ def test_a_full_disk_is_an_error_and_keeps_what_was_there(tmp_path: Path) -> Non
     done = subprocess.run([*command, sys.executable, script], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout == f"{errno.ENOSPC} ['f'] old\n" * 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"encoding": "bogus"}, {"newline": "x"}, {"mode": "wb", "encoding": "utf-8"}]
+)
+def test_a_wrong_argument_leaves_what_was_there(place, tmp_path: Path, options: dict) -> None:
+    (tmp_path / "f").write_text("precious")
+    with pytest.raises((LookupError, ValueError)):
+        place.open("f", **{"mode": "w", **options})
+    assert os.listdir(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_text() == "precious"
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+@pytest.mark.parametrize("how", ["with", "close"])
+def test_a_failed_flush_leaves_what_was_there(tmp_path: Path, mode: str, how: str) -> None:
+    script = textwrap.dedent("""
+        import os, resource, signal, sys
+        from clustrix import ClusterConfig, ClusterFilesystem
+        folder, mode, how = sys.argv[1:]
+        place = ClusterFilesystem(ClusterConfig(local_work_dir=folder))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+        content = "y" * 5000 if mode == "w" else b"y" * 5000
+        try:
+            if how == "with":
+                with place.open("f", mode) as file:
+                    file.write(content)
+            else:
+                file = place.open("f", mode)
+                try:
+                    file.write(content)
+                finally:
+                    file.close()
+        except OSError as error:
+            print(error.errno, file.closed if how == "close" else True)
+    """)
+    (tmp_path / "f").write_text("old")
+    command = [sys.executable, "-c", script, str(tmp_path), mode, how]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{errno.EFBIG} True\n", "")
+    assert os.listdir(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_text() == "old"
+
+
+def test_a_forked_child_leaves_its_parents_file_alone(tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import os, sys
+        from clustrix import ClusterConfig, ClusterFilesystem
+        place = ClusterFilesystem(ClusterConfig(local_work_dir=sys.argv[1]))
+        with place.open("f", "w") as file:
+            file.write("new")
+            file.flush()
+            child = os.fork()
+            if child == 0:
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+    """)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(tmp_path)], check=True)
+    assert os.listdir(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_text() == "new"
+
+
+@pytest.mark.parametrize(("groups", "mode", "gid"), [([50], 0o660, 50), ([], 0o600, 100)])
+def test_group_rights_stay_with_the_group(place, tmp_path: Path, groups: list, mode: int, gid: int) -> None:
+    (tmp_path / "f").write_text("old")
+    os.chown(tmp_path / "f", 65534, 50)
+    (tmp_path / "f").chmod(0o660)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o777)
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(100)
+    os.seteuid(65534)
+    try:
+        with place.open("f", "w") as file:
+            file.write("new")
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+    status = (tmp_path / "f").stat()
+    assert (status.st_mode & 0o777, status.st_gid) == (mode, gid)
+
+
+def test_a_path_as_long_as_can_be_is_written_too(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    while len(folder) + 200 < 4093:
+        folder += "/" + "d" * 199
+    os.makedirs(folder + "/" + "d" * (4092 - len(folder) - 1 - 1))
+    path = (folder + "/" + "d" * (4092 - len(folder) - 2)) + "/f"
+    place = ClusterFilesystem(ClusterConfig())
+    with place.open(path, "w") as file:
+        file.write("text")
+    with place.open(path) as file:
+        assert file.read() == "text"
+
+
+def test_a_script_stays_executable(place, tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text("")
+    (tmp_path / "run.sh").chmod(0o755)
+    place.put(tmp_path / "run.sh", "copy.sh")
+    assert (tmp_path / "copy.sh").stat().st_mode & 0o777 == 0o755 & ~0o022
+
+
+def test_a_failed_commit_names_the_file_and_closes_it(place, tmp_path: Path) -> None:
+    file = place.open("f", "x")
+    (tmp_path / "f").write_text("theirs")
+    with pytest.raises(FileExistsError) as raised:
+        file.close()
+    assert raised.value.filename == "f"
+    assert file.closed
+
+
+def test_a_lost_temporary_file_hides_no_exception(place, tmp_path: Path) -> None:
+    with pytest.raises(KeyError), place.open("f", "w"):
+        (tmp_path / os.listdir(tmp_path)[0]).unlink()
+        raise KeyError
+
+
+def test_a_detached_file_is_dropped(place, tmp_path: Path) -> None:
+    file = place.open("f", "w")
+    file.write("text")
+    buffer = file.detach()
+    with pytest.warns(ResourceWarning, match="unclosed file"):
+        del file, buffer
+        gc.collect()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "w", "wb", "a"])
+def test_a_file_is_named_as_it_was_given(place, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "f").write_text("")
+    with place.open("f", mode) as file:
+        assert file.name == "f"

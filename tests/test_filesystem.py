@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -284,3 +285,29 @@ def test_stat_takes_a_thousand_paths_in_order(place, tmp_path: Path) -> None:
         (tmp_path / str(number)).write_text("x" * number)
     assert [info.size for info in place.stat([str(number) for number in range(1000)])] == list(range(1000))
     assert cluster_stat([], place.config) == []
+
+
+def test_the_warning_can_be_pickled() -> None:
+    warning = pickle.loads(
+        pickle.dumps(PartialResultWarning([PermissionError(13, "Permission denied", "d")]))
+    )
+    assert warning.failures[0].filename == "d"
+    assert "1 place could not be read (d: Permission denied)" in str(warning)
+
+
+def test_an_absolute_target_needs_no_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("x")
+    (tmp_path / "gone").mkdir()
+    script = "import os, sys; from clustrix import ClusterConfig, cluster_get\n"
+    script += "os.rmdir(os.getcwd()); print(cluster_get(sys.argv[1], sys.argv[2], ClusterConfig()))"
+    command = [sys.executable, "-c", script, str(tmp_path / "source"), str(tmp_path / "copy")]
+    done = subprocess.run(command, cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_a_missing_work_dir_is_told_by_every_operation(tmp_path: Path) -> None:
+    config = ClusterConfig(local_work_dir=str(tmp_path / "missing"))
+    for call in (clustrix.cluster_exists, cluster_ls, cluster_stat):
+        with pytest.raises(FileNotFoundError, match="this work dir is no directory") as raised:
+            call("x", config)
+        assert raised.value.filename == str(tmp_path / "missing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -213,3 +214,83 @@ def test_many_threads_come_and_go(counted: ModuleType) -> None:
     assert all(answer == sorted(os.listdir("/")) for answer in answers)
     assert wait_until(lambda: len(counted.closed) == len(counted.opened))
     assert not pool._shared
+
+
+def test_a_stream_keeps_its_session(counted: ModuleType, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "data" / str(number)).mkdir(parents=True)
+        (tmp_path / "data" / str(number) / "f").write_text("")
+    with ClusterFilesystem(config(idle_timeout=0.05, local_work_dir=str(tmp_path / "data"))) as place:
+        stream = place.iterfind("*")
+        next(stream)
+    time.sleep(0.3)
+    assert not counted.closed
+    assert len(list(stream)) == 2
+    assert wait_until(lambda: counted.closed)
+
+
+def test_a_forgotten_stream_ends_at_once(counted: ModuleType) -> None:
+    ends: list = []
+    with ClusterFilesystem(config()) as place:
+        gc.disable()
+        try:
+            for iterate in (False, True):
+                stream = place.iterfind("*", "/etc")
+                stream.on_end(ends.append)
+                if iterate:
+                    next(stream)
+                del stream
+                assert len(ends) == 1 + iterate
+        finally:
+            gc.enable()
+
+
+def test_a_backend_that_fails_to_close_keeps_no_other_open(
+    counted: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(backend: object) -> None:
+        counted.closed.append(backend)
+        raise OSError("close failed")
+
+    counted.Counted.close = fail
+    for name in "ab":
+        cluster_exists("/", config(username=name))
+    pool.close()
+    assert len(counted.closed) == 2
+    for name in "cd":
+        cluster_exists("/", config(username=name, idle_timeout=0.05))
+        assert wait_until(lambda: len(counted.closed) == len(counted.opened))
+    assert "closing a session of the backend 'counted' failed" in caplog.text
+
+
+def test_a_signal_handler_may_use_a_session(counted: ModuleType) -> None:
+    """Anywhere: also where the pool's locks are held, and while the session is being opened."""
+    answers: list = []
+    before = signal.signal(signal.SIGALRM, lambda *_: answers.append(cluster_exists("/", config(slow=0.2))))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        assert cluster_exists("/", config(slow=0.2))
+        with pool._lock:
+            signal.raise_signal(signal.SIGALRM)
+        assert answers == [True, True]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(counted.opened) - len(counted.closed) == 1
+
+
+def test_a_session_opened_while_the_pool_was_closed_is_closed_in_the_end(counted: ModuleType) -> None:
+    place = ClusterFilesystem(config(slow=0.3, idle_timeout=0.05))
+    thread = threading.Thread(target=place.exists, args=("/",))
+    thread.start()
+    time.sleep(0.1)
+    pool.close()
+    thread.join()
+    place.close()
+    assert wait_until(lambda: len(counted.opened) == len(counted.closed) == 1)
+
+
+def test_a_very_long_idle_timeout_is_no_trouble(counted: ModuleType) -> None:
+    cluster_exists("/", config(idle_timeout=1e10))
+    cluster_exists("/", config(idle_timeout=0.05))
+    assert wait_until(lambda: len(counted.closed) == 1)
