@@ -719,13 +719,13 @@ class Engine:
 
     def copy(self, source: str, target: str, tick: "Callable[[int, int], object]") -> int:
         """Copy a file, verified; `tick` is called with bytes done and in all. Returns the bytes."""
-        import hashlib  # here, as it takes a millisecond that most processes can save
+        from hashlib import sha256  # here, as it takes a millisecond that most processes can save
 
         target = self.inside(target, os.path.basename(source.rstrip("/")))
         with self.open(source, "rb") as reader:
             before = os.fstat(reader.fileno())
             with self.open(target, "wb", before.st_mode & 0o777) as writer:
-                sent = hashlib.sha256()
+                sent = sha256()
                 done = 0
                 for block in blocks(reader):
                     sent.update(block)
@@ -734,17 +734,8 @@ class Engine:
                     tick(done, max(done, before.st_size))
                     if 0 < before.st_size < done:  # it grows, perhaps as fast as it is read
                         break
-                after = os.fstat(reader.fileno())
-                if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-                    raise OSError(errno.EIO, "the file changed while it was copied", source)
-                if isinstance(writer, Replacement):  # not a device, which can't be read back
-                    kept = hashlib.sha256()
-                    writer.seek(0)
-                    for block in blocks(writer):
-                        kept.update(block)
-                    if kept.digest() != sent.digest():
-                        raise OSError(errno.EIO, "the copy differs from the original", target)
-                    writer.commit()
+                check_unchanged(reader, before)
+                commit_verified(writer, sent.hexdigest())
         return done
 
     # glob
@@ -931,6 +922,26 @@ def write_all(writer: io.RawIOBase, block: bytes) -> None:
         view = view[writer.write(view) :]
 
 
+def check_unchanged(reader: io.FileIO, before: os.stat_result) -> None:
+    after = os.fstat(reader.fileno())
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise OSError(errno.EIO, "the file changed while it was copied", reader.name)
+
+
+def commit_verified(writer: io.FileIO, digest: str) -> None:
+    """Give a copy its name if its SHA-256, read back, is this one. A device can't be read back."""
+    from hashlib import sha256
+
+    if isinstance(writer, Replacement):
+        kept = sha256()
+        writer.seek(0)
+        for block in blocks(writer):
+            kept.update(block)
+        if kept.hexdigest() != digest:
+            raise OSError(errno.EIO, "the copy differs from the original", writer.name)
+        writer.commit()
+
+
 class Replacement(io.FileIO):
     """A new file that takes its name by `commit`: whole, or not at all.
 
@@ -958,6 +969,13 @@ class Replacement(io.FileIO):
 
     def readable(self) -> bool:
         return False
+
+    def permit(self, permissions: int) -> None:
+        """Set a new file's permissions, under the umask; one that was there before keeps its own."""
+        if not self.before:
+            mask = os.umask(0o077)
+            os.umask(mask)
+            os.fchmod(self.fileno(), permissions & ~mask)
 
     def commit(self) -> None:
         """Give the file its name. What is written afterwards is lost."""

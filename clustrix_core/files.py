@@ -26,6 +26,7 @@ class _Committing:
 
     def _drop(self) -> None:
         if hasattr(self.raw_file, "commit"):
+            self.raw_file.discard()  # type: ignore[attr-defined]
             with suppress(OSError):  # of a flush that nobody needs
                 super().close()  # type: ignore[misc]
         else:

@@ -1,0 +1,402 @@
+"""The remote half over the pipes of a process on this machine: the whole conformance suite, and faults."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from clustrix_core import hookspecs
+from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
+from clustrix_core.filesystem import ClusterFilesystem
+from clustrix_core.remote import PipeChannel, agent, bootstrap
+from clustrix_core.remote.client import Client
+from clustrix_core.session import pool
+from clustrix_core.testing import BackendSuite, Place, local_place
+from clustrix_core.testing.properties import PropertySuite
+from fakedist import FakeSite
+
+PIPES = """
+from pydantic import ConfigDict
+from clustrix_core import API_VERSION, ClusterConfig
+from clustrix_core.remote import PipeChannel, RemoteBackend
+
+class PipesConfig(ClusterConfig):
+    model_config = ConfigDict(extra="forbid")
+    user: int | None = None
+    shell: tuple[str, ...] = ("sh", "-c")
+
+class Pipes(RemoteBackend):
+    api_version = API_VERSION
+    config_model = PipesConfig
+
+    def open_channel(self, command):
+        user = self.config.user
+        become = () if user is None else ("setpriv", f"--reuid={user}", "--clear-groups")
+        return PipeChannel([*become, *self.config.shell, command])
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeSite]:
+    with FakeSite(tmp_path_factory.mktemp("site")) as site:
+        site.add("clustrix-pipes", "1.0", backends={"pipes": "pipes:Pipes"}, modules={"pipes": PIPES})
+        yield site
+        pool.close()
+
+
+def pipes(root: str, **fields: object) -> ClusterConfig:
+    return ClusterConfig(cluster_type="pipes", cluster_host="the.host", remote_work_dir=root, **fields)
+
+
+@pytest.fixture(scope="module")
+def place(site: FakeSite) -> Iterator[Place]:
+    with local_place(pipes) as place:
+        nobody = place.config.model_copy(update={"user": 65534})
+        yield replace(place, unprivileged=lambda: nullcontext(nobody))
+
+
+class TestPipes(BackendSuite):
+    pass
+
+
+class TestPipesProperties(PropertySuite):
+    pass
+
+
+@pytest.fixture
+def there(site: FakeSite, tmp_path: Path) -> Iterator[ClusterFilesystem]:
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "f").write_text("x")
+    with ClusterFilesystem(pipes(str(tmp_path))) as there:
+        yield there
+    pool.close()
+
+
+def wait_until(condition: Callable[[], object]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(condition())
+
+
+def client_of(there: ClusterFilesystem):
+    return there._session().backend._client
+
+
+def agent_of(there: ClusterFilesystem) -> int:
+    there.exists(".")
+    return client_of(there).hello["pid"]
+
+
+# --- the start
+
+
+def test_the_agent_and_its_engine_fit_into_one_tcp_window() -> None:
+    assert len(bootstrap.payload("/scratch/project")[1]) < 14_000
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
+@pytest.mark.parametrize("python", [None, sys.executable])
+def test_any_shell_takes_the_command(shell: str, python: str | None) -> None:
+    marker, source = bootstrap.payload(None)
+    channel = PipeChannel([shell, "-c", bootstrap.command(len(source), python)])
+    try:
+        channel.sendall(source)
+        said = b""
+        while marker not in said:
+            data = channel.recv(1000)
+            assert data, channel.last_words()
+            said += data
+    finally:
+        channel.close()
+
+
+def test_the_command_is_plain_to_csh_and_fish() -> None:
+    for command in (bootstrap.command(10_000), bootstrap.command(10_000, "/opt/my python/bin/python")):
+        assert "\n" not in command
+        assert "!" not in command
+        assert "`" not in command
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "echo welcome; echo 'to the cluster' >&2; ",
+        "head -c 300000 /dev/zero; ",
+        "trap 'echo bye' EXIT; printf 'no newline'; ",
+    ],
+)
+def test_noise_of_the_login_disturbs_nothing(there, noise: str) -> None:
+    config = there.config.model_copy(update={"shell": ("sh", "-c", noise + 'eval "$0"')})
+    with ClusterFilesystem(config) as noisy:
+        assert noisy.ls() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "message"),
+    [
+        ("echo This account is not available.; exit 1", "the host said: 'This account is not available.'"),
+        ("echo bad luck >&2; exit 1", "the host said: 'bad luck'"),
+        ('PATH=/nowhere; eval "$0"', "the.host: "),
+        ("yes", "the agent did not start"),
+        ("exit", "the agent did not start"),
+    ],
+)
+def test_an_agent_that_does_not_start_is_explained(there, shell: str, message: str) -> None:
+    config = there.config.model_copy(update={"shell": ("/bin/sh", "-c", shell)})
+    with (
+        ClusterFilesystem(config) as silent,
+        pytest.raises(ConnectionFailedError, match="the.host") as raised,
+    ):
+        silent.ls()
+    assert message in str(raised.value)
+
+
+def test_a_missing_work_dir_is_named_with_its_host(site: FakeSite) -> None:
+    with (
+        ClusterFilesystem(pipes("/no/such/dir")) as there,
+        pytest.raises(FileNotFoundError, match="remote_work_dir on the.host"),
+    ):
+        there.exists("x")
+
+
+# --- requests
+
+
+def test_fifty_threads_share_one_agent(there) -> None:
+    started = agent_of(there)
+
+    def ask(number: int) -> object:
+        kind = number % 4
+        if kind == 0:
+            return there.ls(str(number % 3))
+        if kind == 1:
+            return there.find("*")
+        if kind == 2:
+            return there.stat("0/f").size
+        return there.du().file_count
+
+    with ThreadPoolExecutor(50) as threads:
+        answers = list(threads.map(ask, range(400)))
+    assert answers == [["f"], ["0/f", "1/f", "2/f"], 1, 3] * 100
+    assert agent_of(there) == started
+
+
+def test_a_long_find_does_not_hold_up_a_stat_and_memory_is_bounded(there, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(400):
+        folder = tmp_path / "many" / f"{number:0200}"
+        folder.mkdir()
+        for name in range(150):
+            os.mknod(folder / f"{name:0200}")
+    with there.iterfind("*", "many") as stream:
+        next(stream)
+        assert there.stat("0/f").size == 1
+        time.sleep(0.3)
+        waiting = sum(frames.qsize() for frames in client_of(there)._calls.values())
+        assert waiting * agent.PIECE < 2 * agent.WINDOW
+        assert sum(1 for _ in stream) == 400 * 150 - 1
+
+
+def test_closing_a_stream_ends_the_walk_there(there, tmp_path: Path) -> None:
+    there.iterfind("*").close()
+    stream = there.iterfind("*")
+    next(stream)
+    del stream
+    gc.collect()
+    assert there.exists(".")
+    assert list(client_of(there)._calls) == [0]
+
+
+def test_the_garbage_collector_may_run_while_a_frame_is_sent(there) -> None:
+    """A forgotten stream or file then waits for its turn."""
+    stream = there.iterfind("*")
+    next(stream)
+    file = there.open("new", "w")
+    file.write("text")
+    with client_of(there)._sending:
+        with pytest.warns(ResourceWarning):
+            del file
+            gc.collect()
+        del stream
+        gc.collect()
+    assert wait_until(lambda: there.ls() == ["0", "1", "2"])
+
+
+# --- lines that fail
+
+
+def test_a_killed_agent_is_replaced_for_a_call_that_can_be_repeated(there) -> None:
+    for ask in (there.ls, lambda: there.find("*"), lambda: there.stat("0/f"), there.du):
+        before = agent_of(there)
+        os.kill(before, signal.SIGKILL)
+        assert ask()
+        assert agent_of(there) != before
+
+
+def test_a_killed_agent_is_an_error_in_the_middle_of_a_stream(there, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(60_000):
+        os.mknod(tmp_path / "many" / f"{number:0100}")
+    stream = there.iterfind("*", "many")
+    next(stream)
+    os.kill(agent_of(there), signal.SIGKILL)
+    with pytest.raises(ConnectionFailedError, match="the.host: (the agent ended|sending failed)"):
+        stream.read()
+    assert there.exists(".")
+
+
+def test_a_killed_agent_leaves_no_half_written_file(there, tmp_path: Path) -> None:
+    file = there.open("f", "w")
+    file.write("half")
+    os.kill(agent_of(there), signal.SIGKILL)
+    with pytest.raises(ConnectionFailedError):
+        file.close()
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_stalled_line_counts_as_dead(there) -> None:
+    pid = agent_of(there)
+    client_of(there)._dead_after = 1.0
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(ConnectionFailedError, match="nothing was heard for 1 s"):
+        client_of(there).call("exists", path=".").wait()
+    assert there.find("*") == ["0/f", "1/f", "2/f"]
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_an_operation_that_hangs_runs_out_of_time(there, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    config = there.config.model_copy(update={"op_timeout": 1.0})
+    with ClusterFilesystem(config) as hurried:
+        with pytest.raises(OperationTimeoutError, match="op_timeout=1"):
+            hurried.open("fifo")  # nobody writes to it
+        assert hurried.exists("fifo")
+
+
+class Babble:
+    """A channel whose far side greets, and gives one answer to the first thing that it is asked."""
+
+    def __init__(self, hello: bytes, answer: bytes) -> None:
+        self.says: SimpleQueue[bytes] = SimpleQueue()
+        self.says.put(hello)
+        self.answer = answer
+
+    def recv(self, size: int) -> bytes:
+        return self.says.get()
+
+    def sendall(self, data: bytes) -> None:
+        self.says.put(self.answer)
+
+    def close(self) -> None:
+        self.says.put(b"")
+
+    def abandon(self) -> None:
+        pass
+
+    def last_words(self) -> str:
+        return ""
+
+
+def frame(kind: int, body: bytes, number: int = 1) -> bytes:
+    return agent.HEADER.pack(len(body), number, kind) + body
+
+
+GREETING = b"marker" + frame(agent.HELLO, b'{"error": null}', 0)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        agent.HEADER.pack(1 << 31, 1, agent.NAMES),
+        frame(agent.END, b"{{{"),
+        frame(agent.END, b"[]"),
+        frame(agent.END, b'{"result": true, "failures": [[1]]}'),
+        frame(agent.ERROR, b"{}"),
+        frame(agent.RECORDS, b"x"),
+        frame(agent.RECORDS, b"\xff\xff\xff\xff"),
+        frame(agent.PROGRESS, b"1"),
+        frame(99, b""),
+        b"",
+    ],
+)
+def test_garbage_from_the_far_side_is_an_error(garbage: bytes) -> None:
+    client = Client(Babble(GREETING, garbage), b"marker", "the.host")
+    with pytest.raises(
+        ConnectionFailedError, match="the.host: (what arrived makes no sense|the agent ended)"
+    ):
+        client.call("exists", path=".").wait()
+    assert not client.alive
+    with pytest.raises(ConnectionFailedError, match="the.host"):
+        client.call("exists", path=".")
+
+
+def test_a_hello_that_makes_no_sense_is_an_error() -> None:
+    with pytest.raises(ConnectionFailedError, match="the.host: what arrived makes no sense"):
+        Client(Babble(b"marker" + frame(agent.HELLO, b"{", 0), b""), b"marker", "the.host")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_starts_an_agent_of_its_own(there) -> None:
+    parent = agent_of(there)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if agent_of(there) != parent and there.ls() == ["0", "1", "2"] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert agent_of(there) == parent
+
+
+def test_no_agent_is_left_behind(there) -> None:
+    pid = agent_of(there)
+    pool.close()
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_the_agent_ends_with_a_killed_client(site: FakeSite, tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from clustrix import ClusterConfig, ClusterFilesystem\n"
+        "there = ClusterFilesystem(ClusterConfig(cluster_type='pipes', remote_work_dir=sys.argv[2]))\n"
+        "there.exists('.'); print(there._session().backend._client.hello['pid'], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", script, str(site.path), str(tmp_path)]
+    pid = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    assert wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_one_operation_is_one_request(there, monkeypatch: pytest.MonkeyPatch) -> None:
+    there.exists(".")
+    sent: list = []
+    real_send = client_of(there).send
+    monkeypatch.setattr(client_of(there), "send", lambda *frame: (sent.append(frame[1]), real_send(*frame)))
+    for ask in (
+        there.ls,
+        lambda: there.ls(detail=True),
+        lambda: there.find("*"),
+        lambda: there.stat(["0/f"] * 1000),
+        lambda: there.exists("0"),
+        lambda: there.isdir("0"),
+        lambda: there.isfile("0"),
+        lambda: there.glob("*/f"),
+        there.du,
+        there.count_files,
+    ):
+        sent.clear()
+        ask()
+        assert sent.count(agent.CALL) == 1
+    assert len(hookspecs.REQUIRED) == 9
