@@ -181,7 +181,8 @@ def test_quick_start_shows_the_sample() -> None:
         assert re.search(rf"── {Path(path).name} +{len(content)} bytes$", shown, re.MULTILINE), path
 
 
-def test_example_backend_passes_the_conformance_suite(tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", ["clustrix-scratch", "clustrix-container"])
+def test_example_backend_passes_the_conformance_suite(tmp_path: Path, example: str) -> None:
     paths = install_examples(tmp_path / "site")
     done = subprocess.run(
         [
@@ -194,7 +195,7 @@ def test_example_backend_passes_the_conformance_suite(tmp_path: Path) -> None:
             f"--basetemp={tmp_path / 'pytest'}",
             ".",
         ],
-        cwd=EXAMPLES / "clustrix-scratch",
+        cwd=EXAMPLES / example,
         env=environment(tmp_path, paths),
         capture_output=True,
         text=True,

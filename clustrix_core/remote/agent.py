@@ -4,7 +4,6 @@ Its source and the engine's travel over the channel (see `bootstrap`), so both k
 standard library. Both sides speak in frames: a header and a body. A request's frames carry its number.
 """
 
-import io
 import json
 import os
 import struct
@@ -25,6 +24,7 @@ from clustrix_core.engine import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import io  # noqa: F401 (type comments name it)
     from collections.abc import Callable, Iterator
     from typing import Any
 
