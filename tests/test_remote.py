@@ -19,7 +19,7 @@ import pytest
 
 from clustrix_core import hookspecs
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
+from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.remote import PipeChannel, agent, bootstrap
 from clustrix_core.remote.client import Client
@@ -169,7 +169,7 @@ def test_an_agent_that_does_not_start_is_explained(there, shell: str, message: s
 def test_a_missing_work_dir_is_named_with_its_host(site: FakeSite) -> None:
     with (
         ClusterFilesystem(pipes("/no/such/dir")) as there,
-        pytest.raises(FileNotFoundError, match="remote_work_dir on the.host"),
+        pytest.raises(ConfigError, match="remote_work_dir '/no/such/dir' on the.host: No such file"),
     ):
         there.exists("x")
 

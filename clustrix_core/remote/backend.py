@@ -19,7 +19,7 @@ from clustrix_core.engine import (
     commit_verified,
     write_all,
 )
-from clustrix_core.errors import ConnectionFailedError
+from clustrix_core.errors import ConfigError, ConnectionFailedError, printable
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.partial import Failures
@@ -77,8 +77,10 @@ class RemoteBackend(ABC):
         )
         if started.hello["error"] is not None:
             started.close()
-            code, text, _ = started.hello["error"]
-            raise OSError(code, f"{text} (remote_work_dir on {self.place_name()})", work_dir or "~")
+            raise ConfigError(
+                f"remote_work_dir {printable(work_dir or '~')!r} on {self.place_name()}: "
+                f"{started.hello['error'][1]}; make it there, or correct the config"
+            )
         return started
 
     def _ask(self, operation: str, ask: Callable[[client.Call], T], **arguments: Any) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from pydantic import ConfigDict, model_validator
 
 from clustrix_core import API_VERSION, ClusterConfig, DiskUsage, FileInfo, Stream, hookimpl
 from clustrix_core.engine import Engine, unpack
+from clustrix_core.errors import ConfigError, printable
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
 from clustrix_core.partial import Failures
 
@@ -40,9 +40,16 @@ class LocalBackend:
 
     def __init__(self, config: LocalConfig) -> None:
         self._engine = Engine(config.local_work_dir)
-        if config.local_work_dir and not self._engine.isdir("."):
-            missing = "this work dir is no directory; make it, or correct local_work_dir"
-            raise FileNotFoundError(errno.ENOENT, missing, config.local_work_dir)
+        if config.local_work_dir:
+            self._check_work_dir(config.local_work_dir)
+
+    def _check_work_dir(self, path: str) -> None:
+        try:
+            self._engine.ls(".")
+        except OSError as error:
+            raise ConfigError(
+                f"local_work_dir {printable(path)!r}: {error.strerror}; make it, or correct the config"
+            ) from None
 
     @hookimpl
     def clustrix_ls(self, path: str, detail: bool) -> list[str] | list[FileInfo]:
