@@ -12,6 +12,8 @@ from time import perf_counter
 from environment import say
 from report import Group, Row
 
+# As after an installation by pip, which compiles: a checkout is compiled by the first run, if it may be.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "clustrix")
 IMPORT = ["-c", "import clustrix"]
 VERSION = [COMMAND, "--version"]
@@ -69,5 +71,6 @@ def time_pair(ours: Sequence[str], beneath: Sequence[str], folder: str, turn: in
 
 def milliseconds(arguments: Sequence[str], folder: str) -> float:
     start = perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    command = [sys.executable, *arguments]
+    subprocess.run(command, check=True, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     return 1e3 * (perf_counter() - start)

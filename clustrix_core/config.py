@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
+import pydantic
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -18,8 +19,11 @@ from pydantic import (
     GetCoreSchemaHandler,
     SecretBytes,
     SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema, from_json
 
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V", covariant=True)
 Model = TypeVar("Model", bound="ClusterConfig")
+
+# `Secret[T]` came with pydantic 2.8.
+_SECRETS: tuple[type, ...] = (SecretStr, SecretBytes, getattr(pydantic, "Secret", SecretStr))
 
 
 class FrozenMapping(Mapping[K, V]):
@@ -71,8 +78,31 @@ class FrozenMapping(Mapping[K, V]):
         return core_schema.no_info_after_validator_function(
             cls,
             core_schema.dict_schema(handler.generate_schema(key), handler.generate_schema(value)),
-            serialization=core_schema.plain_serializer_function_ser_schema(dict),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._dumped, info_arg=True),
         )
+
+    def _dumped(self, _info: SerializationInfo) -> dict[K, Any]:
+        return dict(self)
+
+
+class _Masked:
+    def __repr__(self) -> str:
+        return "***"
+
+
+_MASKED = _Masked()
+
+
+class MaskedMapping(FrozenMapping[K, V]):
+    """A `FrozenMapping` whose values don't print, and are `"***"` in JSON."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, _MASKED))
+
+    def _dumped(self, info: SerializationInfo) -> dict[K, Any]:
+        return dict.fromkeys(self, "***") if info.mode_is_json() else dict(self)
 
 
 class Problem(NamedTuple):
@@ -109,14 +139,15 @@ def _freeze(value: Any) -> Any:
 def _frozen(value: Any) -> Any:
     if isinstance(value, (str, PurePath)):
         return _without_nul(value, str(value))
-    if isinstance(value, SecretStr):
-        return _without_nul(value, value.get_secret_value())
     if isinstance(value, Mapping):
-        return FrozenMapping({_frozen(key): _frozen(item) for key, item in value.items()})
+        kind = type(value) if isinstance(value, FrozenMapping) else FrozenMapping
+        return kind({_frozen(key): _frozen(item) for key, item in value.items()})
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, (set, frozenset)):
         return frozenset(_frozen(item) for item in value)
+    if isinstance(value, _SECRETS):
+        _frozen(value.get_secret_value())  # type: ignore[attr-defined]  # refuses a NUL
     try:
         hash(value)
     except TypeError:
@@ -148,14 +179,6 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 NumberOrText = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
-class _Masked:
-    def __repr__(self) -> str:
-        return "***"
-
-
-_MASKED = _Masked()
-
-
 class ClusterConfig(BaseModel):
     """Which place to work in, and how to reach it.
 
@@ -163,6 +186,9 @@ class ClusterConfig(BaseModel):
     tuples and `FrozenMapping`s. Fields that are not listed here are kept for the backend to validate, see
     `resolve`; until then they print as `***`. Only what is given is used: environment variables and files
     are read by `clustrix_core.profiles.load_config`.
+
+    Secrets, the values of `environment_variables` and unclaimed fields are masked in the config's `repr` and
+    in JSON (`model_dump_json()`, `model_dump(mode="json")`); `model_dump()` holds the last two as they are.
 
     A backend's own config is a subclass with `model_config = ConfigDict(extra="forbid")` and further fields.
 
@@ -198,9 +224,10 @@ class ClusterConfig(BaseModel):
         default=(),
         description="Environment modules to load, in order, for jobs and for building environments.",
     )
-    environment_variables: FrozenMapping[VariableName, NumberOrText] = Field(
-        default=FrozenMapping(),
-        description="Environment variables of jobs, names and values. Values don't print.",
+    environment_variables: MaskedMapping[VariableName, NumberOrText] = Field(
+        default=MaskedMapping(),
+        description="Environment variables of jobs, names and values. Values don't print, but are saved to a "
+        "file: give no secrets.",
     )
     pre_execution_commands: tuple[str, ...] = Field(
         default=(), description="Shell commands to run, in order, before each job."
@@ -311,9 +338,16 @@ class ClusterConfig(BaseModel):
             if not name.startswith("_"):
                 # pydantic's own error would show the value.
                 raise ConfigError(
-                    f"{name} can't be set; make another config: config.model_copy(update={{...}})"
+                    f"{printable(name)} can't be set; make another config: config.model_copy(update={{...}})"
                 )
             super().__setattr__(name, value)
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _dump_masked(self, dump: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
+        # An annotation would take the place of the fields in the JSON schema of what is dumped.
+        masked = self.__copy__()
+        object.__setattr__(masked, "__pydantic_extra__", dict.fromkeys(self.__pydantic_extra__ or (), "***"))
+        return dump(masked)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         secret = secret_fields(type(self))
@@ -323,11 +357,9 @@ class ClusterConfig(BaseModel):
                 continue
             if name in secret and value is not None:
                 value = _MASKED
-            elif name == "environment_variables":
-                value = dict.fromkeys(value, _MASKED)
             yield name, value
         for name in self.__pydantic_extra__ or ():
-            yield name, _MASKED
+            yield printable(name), _MASKED
 
     def _identity(self) -> tuple[Any, ...]:
         fields = (self.__dict__.get(name) for name in type(self).model_fields)
@@ -358,18 +390,19 @@ def resolve(config: ClusterConfig, model: type[Model]) -> Model:
 
 @cache
 def secret_fields(model: type[BaseModel]) -> frozenset[str]:
-    """The names of the fields whose type is, or holds, a `SecretStr` or `SecretBytes`."""
+    """The names of the fields whose type is, or holds, a `SecretStr`, `SecretBytes` or `Secret`."""
     fields = model.model_fields.items()
     return frozenset(name for name, field in fields if _holds_secret(field.annotation, frozenset({model})))
 
 
 def _holds_secret(annotation: Any, seen: frozenset[Any]) -> bool:
-    if get_origin(annotation) is None and isinstance(annotation, type) and annotation not in seen:
-        if issubclass(annotation, (SecretStr, SecretBytes)):
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and kind not in seen:
+        if issubclass(kind, _SECRETS):
             return True
-        if issubclass(annotation, BaseModel):
-            inner = (field.annotation for field in annotation.model_fields.values())
-            return any(_holds_secret(each, seen | {annotation}) for each in inner)
+        if issubclass(kind, BaseModel):
+            inner = (field.annotation for field in kind.model_fields.values())
+            return any(_holds_secret(each, seen | {kind}) for each in inner)
     return any(_holds_secret(argument, seen) for argument in get_args(annotation))
 
 

@@ -8,9 +8,11 @@ metadata only; nothing but the plugin that a config selects is ever imported.
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, cast
@@ -127,10 +129,10 @@ def check(plugin: Plugin) -> str | None:
 
     Returns:
         One line, or None if the plugin is fine. No failure of the plugin is raised, and what its import
-        prints is dropped.
+        prints is dropped: for this long, nothing in the process can print.
     """
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with _silence():
             _refuse_rivals(_claims(plugin.kind, plugin.name))
             _load(plugin)
     except BackendIncompatibleError as error:
@@ -138,6 +140,36 @@ def check(plugin: Plugin) -> str | None:
     except ClustrixError as error:
         return _one_line(str(error))
     return None
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what is printed, also by libraries and child processes, which write to descriptors 1 and 2."""
+    import fcntl
+
+    _flush()
+    saved: dict[int, int] = {}
+    for number in (1, 2):
+        with suppress(OSError):  # it is closed
+            saved[number] = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in saved:
+            os.dup2(null, number)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        _flush()  # what was written to `sys.__stdout__`
+        for number, copy in saved.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(null)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with suppress(AttributeError, OSError, ValueError):  # it is None, broken or closed
+            stream.flush()  # type: ignore[union-attr]
 
 
 def _select(kind: Kind, name: str) -> Plugin:
@@ -178,8 +210,11 @@ def _load(plugin: Plugin) -> type:
 def _import(plugin: Plugin) -> type:
     from importlib.metadata import EntryPoint
 
+    entry = EntryPoint(plugin.name, plugin.value, GROUPS[plugin.kind])
+    if not entry.pattern.match(entry.value):
+        raise _unloadable(plugin, f"its entry point {printable(plugin.value)!r} is no `module:Class`")
     try:
-        found: object = EntryPoint(plugin.name, plugin.value, GROUPS[plugin.kind]).load()
+        found: object = entry.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin doesn't decide when the process ends

@@ -58,7 +58,8 @@ def parse(text: str, source: str, convert: Callable[[yaml.Node], T]) -> T:
         root = _compose(text, source)
         return convert(yaml.ScalarNode(NULL, "") if root is None else root)
     except yaml.MarkedYAMLError as error:
-        problem = _discreet(error.problem or "this is no valid YAML")
+        parts = [_discreet(part) for part in (error.context, error.problem) if part]
+        problem = ", ".join(parts) or "this is no valid YAML"
         message = f"{_place(source, error.problem_mark or error.context_mark)}: {problem}"
     except yaml.reader.ReaderError as error:
         message = f"{position(source, text[: error.position])}: this character isn't allowed in YAML"

@@ -10,6 +10,10 @@ The first wins:
 The active profile is `CLUSTRIX_PROFILE`, else the file's `default_profile`, else the only one. A named
 profile is looked for in the nearest file, then in the user's.
 
+A profile that is named in the call (or a config made of options, see `fill_secrets`) is taken as it is, but
+for secrets that it leaves out, since no file should hold them: these come from their variables, such as
+`CLUSTRIX_PASSWORD`.
+
 The value of a variable for a list or mapping may be YAML or JSON, `[gcc, openmpi]` or `{OMP_NUM_THREADS: 4}`,
 in which, as in a file, every value is text (see `plainyaml`). Items of a list may also stand apart by commas
 or spaces; commands stand on lines of their own.
@@ -19,6 +23,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from clustrix_core import plainyaml
-from clustrix_core.config import ClusterConfig, InvalidFieldsError, given, secret_fields, summary
+from clustrix_core.config import ClusterConfig, InvalidFieldsError, Problem, given, secret_fields, summary
 from clustrix_core.configfile import (
     FILE_NAME,
     ConfigFile,
@@ -55,6 +61,7 @@ __all__ = [
     "ExplainedConfig",
     "configure",
     "explain_config",
+    "fill_secrets",
     "get_config",
     "list_profiles",
     "load_config",
@@ -63,6 +70,7 @@ __all__ = [
 
 PREFIX = "CLUSTRIX_"
 _SPECIAL = ("CLUSTRIX_PROFILE", "CLUSTRIX_CONFIG")
+_LOCK_PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ def configure(config: ClusterConfig | None = None, **fields: Any) -> ClusterConf
         The active config. When this raises, the active config is what it was.
 
     Raises:
+        TypeError: `profile=` or `path=` beside a config.
         ClustrixError: as `load_config`.
     """
     if config is None:
@@ -121,6 +130,11 @@ def configure(config: ClusterConfig | None = None, **fields: Any) -> ClusterConf
         raise ConfigError(
             f"configure() takes a ClusterConfig, and a value of type {type(config).__name__} was given; "
             "give fields by their names: configure(cluster_type=...)"
+        )
+    elif fields.keys() & {"profile", "path"}:
+        raise TypeError(
+            "profile= and path= go without a config; leave them out, or load the config by them: "
+            "configure(profile=...)"
         )
     elif fields:
         config = config.model_copy(update=fields)
@@ -137,8 +151,9 @@ def save_config(
     """Write the fields that were given to a config to a file, which only its owner can read.
 
     Secrets are never written, nor are fields that no backend has claimed (see `resolve`); a `ConfigWarning`
-    names what was left out. The file is replaced as a whole or not at all. Profiles of other names in it are
-    kept, also those that are being saved at the same time; comments are lost.
+    names what was left out. Values of `environment_variables` are not declared secret, and are written.
+    The file is replaced as a whole or not at all. Profiles of other names in it are kept, also those that are
+    being saved at the same time; comments are lost.
 
     Args:
         config: the config to save.
@@ -150,9 +165,15 @@ def save_config(
 
     Raises:
         ConfigError: what is there now can't be read, or can't be kept beside what is to be saved; or there is
-            neither a path nor a home folder.
+            neither a path nor a home folder; or somebody keeps the folder locked.
+        TypeError: `config` is no `ClusterConfig`.
         OSError: the file can't be written.
     """
+    if not isinstance(config, ClusterConfig):
+        raise TypeError(
+            f"save_config() takes a ClusterConfig, and a value of type {type(config).__name__} was given; "
+            "make one of the fields: ClusterConfig(**fields)"
+        )
     place = user_file() if path is None else absolute(path)
     if place is None:
         raise ConfigError("there is no home folder to save to; name a file: path=..., or set XDG_CONFIG_HOME")
@@ -196,15 +217,36 @@ def _locked(folder: Path) -> Iterator[None]:
     """Keep others who save to the folder out, in this process and elsewhere, so that no profile is lost."""
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = None
+    with suppress(PermissionError):  # a folder may be open to writing and not to listing
+        descriptor = os.open(folder, os.O_RDONLY)
+    if descriptor is None:
+        yield
+        return
     try:
-        with suppress(OSError):  # some network filesystems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, folder)
         yield
     finally:
         with suppress(OSError):  # closing wouldn't do: a child that was forked meanwhile has it open too
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    with suppress(OSError):  # some network filesystems have no locks
+        while time.monotonic() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.02)
+        name = printable(folder)
+        raise ConfigError(
+            f"{name}: another process has kept this folder locked for {_LOCK_PATIENCE:g} seconds; find it "
+            f"with `lslocks` or `fuser -v {shlex.quote(name)}` and end it, or save elsewhere: path=..."
+        )
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -232,7 +274,8 @@ def load_config(
 
     Without `profile` this is what the active config would be: overrides win over `CLUSTRIX_*` variables,
     these over the file. A profile that is named here is taken as its file has it: variables for fields are
-    *not* laid over it, only the overrides are.
+    *not* laid over it, only the overrides are. But a secret that it leaves out comes from its variable:
+    `CLUSTRIX_PASSWORD` is the `password` of a profile that has none.
 
     Args:
         profile: name of a profile.
@@ -261,10 +304,31 @@ def explain_config(
     texts = _variables() if profile is None else {}
     file = _file_layer(_wanted(profile), path)
     model = _backend_model({**file, **texts, **arguments}.get("cluster_type"))
+    if profile is not None:
+        secrets = _secret_variables(model)
+        texts = {name: text for name, text in secrets.items() if name not in file or file[name].value is None}
     layer = {**file, **_parsed(texts, model), **arguments}
     config = _validated(model, layer)
     origins = {name: layer[name].origin if name in layer else "default" for name in model.model_fields}
     return ExplainedConfig(config, origins)
+
+
+def fill_secrets(config: ClusterConfig) -> ClusterConfig:
+    """Take the secrets that a config leaves out, such as its `password`, from their `CLUSTRIX_*` variables.
+
+    Args:
+        config: a config of any class.
+
+    Returns:
+        An instance of the backend's `config_model`. A secret that was given, be it as None, stays.
+
+    Raises:
+        ConfigError: a variable or a field is wrong.
+        BackendNotFoundError, BackendLoadError, BackendIncompatibleError: as `load_config`.
+    """
+    model = load_backend(config.cluster_type).config_model
+    layer = {name: Given(value, "argument") for name, value in given(config).items()}
+    return _validated(model, {**_parsed(_secret_variables(model), model), **layer})
 
 
 def list_profiles() -> dict[str, str]:
@@ -296,12 +360,25 @@ def _validated(model: type[ClusterConfig], layer: Layer) -> ClusterConfig:
         return model(**{name: item.value for name, item in layer.items()})
     except InvalidFieldsError as error:
         problems = error.problems
-    origins = {name: _prefix(item.origin) for name, item in layer.items()}
-    raise ConfigError(summary(origins.get(problem.field, "") + problem.text for problem in problems))
+    raise ConfigError(summary(_whence(problem, layer) + problem.text for problem in problems))
 
 
-def _prefix(origin: str) -> str:
-    return "" if origin == "argument" else f"{printable(origin)}: "
+def _whence(problem: Problem, layer: Layer) -> str:
+    """Where the fields that are wrong come from: those that the text names, if they are so together."""
+    if problem.field:
+        item = layer.get(problem.field)
+        return "" if item is None else _prefix(item.origin)
+    named = set(re.findall(r"\w+", problem.text)) & layer.keys()
+    origins = [layer[name].origin for name in layer if name in named] or [
+        item.origin.rpartition(":")[0] or item.origin
+        for item in layer.values()  # without the lines
+    ]
+    return _prefix(*dict.fromkeys(origins))
+
+
+def _prefix(*origins: str) -> str:
+    shown = ", ".join(printable(origin) for origin in origins if origin != "argument")
+    return f"{shown}: " if shown else ""
 
 
 # ---- variables
@@ -314,6 +391,10 @@ def _variables() -> Layer:
         for name, text in os.environ.items()
         if name.startswith(PREFIX) and name not in _SPECIAL and text
     }
+
+
+def _secret_variables(model: type[ClusterConfig]) -> Layer:
+    return {name: text for name, text in _variables().items() if name in secret_fields(model)}
 
 
 def _wanted(profile: str | None) -> Given | None:

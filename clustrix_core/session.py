@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import time
@@ -201,6 +200,8 @@ def _logged(session: Session, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception:
+        import logging  # here, as most processes never need it
+
         name = session.config.cluster_type
         logging.getLogger("clustrix").warning(
             "%s a session of the backend %r failed", doing, name, exc_info=True

@@ -51,7 +51,7 @@ class Stream(Generic[T]):
 
     def batches(self) -> Iterator[list[T]]:
         """The items in the lists in which they arrive: cheaper than one at a time."""
-        return self._batches
+        yield from self._batches  # a generator, so that it keeps the stream alive
 
     def read(self) -> list[T]:
         """All the items that are left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from cli_runner import COMMAND, Here, spawn
 
 import clustrix_core
 from clustrix_core import profiles
+from clustrix_core.cli.failures import report
 from fakedist import FakeSite
 
 ODD_NAMES = [
@@ -405,9 +407,9 @@ class Ssh(LocalBackend):
 """
     with FakeSite(tmp_path / "site") as site:
         site.add("far-away", "1", backends={"fakessh": "fakessh:Ssh"}, modules={"fakessh": source})
-        options = ["--host", "h.edu", "--user", "me", "--workdir", "/scratch"]
+        options = ["--host", "h.edu", "--user", "me", "--workdir", str(tmp_path)]
         result = run("ls", "--type", "fakessh", *options, "data")
-    assert (result.err, result.lines) == ("", ["h.edu", "me", "/scratch", "data"])
+    assert (result.err, result.lines) == ("", ["h.edu", "me", str(tmp_path), "data"])
     from clustrix_core.cli.places import Places
 
     place = Places.of({"host": "h.edu"}).config("")
@@ -435,6 +437,14 @@ class Ssh(LocalBackend):
         ["cp", "x"],
         ["cp", "-r", "x", "y"],
         ["cp", "-r", "x", "far:y"],
+        ["exists", ""],
+        ["cp", "clustrix.yml", ""],
+        ["ls", "--profile", ""],
+        ["ls", "--type", ""],
+        ["ls", "--host", ""],
+        ["ls", "--user", ""],
+        ["ls", "--workdir", ""],
+        ["ls", "--workdir", "/no/such/folder"],
         ["nonsense"],
         [],
     ],
@@ -533,6 +543,39 @@ def test_output_that_cannot_be_written_is_a_failure(tree: Path) -> None:
         [*COMMAND, "ls"], stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1), timeout=60
     )
     assert (closed.returncode, closed.stderr) == (3, b"clustrix: standard output: Bad file descriptor\n")
+
+
+def test_whoever_reads_the_help_may_leave() -> None:
+    for args in (["--help"], ["find", "--help"], ["--version"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([*COMMAND, *args], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupt_while_starting_ends_quietly(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "click.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
+    result = spawn("ls", env={"PYTHONPATH": str(tmp_path / "site")})
+    assert (result.code, result.out, result.err) == (128 + signal.SIGINT, b"", "")
+
+
+def test_an_error_of_two_files_names_both(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(OSError(errno.EXDEV, "Invalid cross-device link", "a\x1b", None, "b")) == 3
+    assert capsys.readouterr().err == "clustrix: a\\x1b -> b: Invalid cross-device link\n"
+
+
+def test_one_question_without_an_answer_does_not_stop_the_others(run: Here, half_readable: Path) -> None:
+    run("exists", "data")
+    asked = ["data/secret/x", "data/none", "data/a.csv"]
+    with nobody():
+        result = run("exists", *asked)
+        answers = json.loads(run("exists", "--json", *asked).out)
+    assert (result.code, result.err) == (3, "clustrix: data/secret/x: Permission denied\n")
+    assert answers == [{"path": "data/none", "exists": False}, {"path": "data/a.csv", "exists": True}]
 
 
 def test_an_interrupt_ends_quietly(site: FakeSite) -> None:
@@ -676,12 +719,134 @@ class Hostile(LocalBackend):
     def clustrix_isdir(self, path):
         return True
 """
+    (here / "big").mkdir()
     with FakeSite(tmp_path / "site") as site:
         site.add("hostile", "1", backends={"hostile": "hostile:Hostile"}, modules={"hostile": source})
         result = run("cp", "-r", "--type", "hostile", ":big", "copy")
     assert result.code == 3
     assert "'big/../../../escaped' is below 'big/', and it is not" in result.err
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_a_second_copy_writes_nothing_through_links(run: Here, here: Path, far: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"mine")
+    source = far / "src"
+    source.mkdir()
+    (source / "folder").symlink_to(outside)
+    (source / "file").symlink_to(outside / "file")
+    (source / "fresh").symlink_to(outside / "fresh")
+    assert run("cp", "-r", "far:src", "copy").code == 0
+    for name in ("folder", "file", "fresh"):
+        (source / name).unlink()
+    (source / "folder" / "sub").mkdir(parents=True)
+    (source / "folder" / "evil").write_bytes(b"evil")
+    (source / "folder" / "link").symlink_to("evil")
+    (source / "file").write_bytes(b"evil")
+    (source / "fresh").write_bytes(b"evil")
+    (source / "good").write_bytes(b"good")
+    result = run("cp", "-r", "far:src/.", "copy")
+    assert result.code == 3
+    for name in ("folder", "file", "fresh"):
+        assert f"{here}/copy/{name}: a link, which is not followed, stands where a f" in result.err
+    assert _contents(outside) == {b"file": b"mine"}
+    assert (here / "copy" / "good").read_bytes() == b"good"
+
+
+def test_a_link_in_the_place_of_the_copy_itself_is_not_followed(run: Here, here: Path, big: Path) -> None:
+    (here / "outside").mkdir()
+    (here / "into").mkdir()
+    (here / "into" / "big").symlink_to(here / "outside")
+    assert run("cp", "-r", "far:big", "into").code == 3
+    assert list((here / "outside").iterdir()) == []
+    (here / "given").symlink_to("outside")
+    assert run("cp", "-r", "far:big", "given").code == 0
+    assert _contents(here / "outside" / "big") == _contents(big)
+
+
+def test_a_file_does_not_go_into_a_folder_of_its_name(run: Here, here: Path, far: Path) -> None:
+    (far / "src").mkdir()
+    (far / "src" / "x").write_bytes(b"x")
+    (here / "copy" / "x").mkdir(parents=True)
+    result = run("cp", "-r", "far:src/.", "copy")
+    assert (result.code, result.err) == (
+        3,
+        f"clustrix: {here}/copy/x: cannot overwrite a folder with a file\n",
+    )
+    assert list((here / "copy" / "x").iterdir()) == []
+
+
+def test_folders_keep_their_modes(run: Here, here: Path, far: Path) -> None:
+    modes = {"src": 0o750, "src/a": 0o555, "src/a/b": 0o777}
+    (far / "src" / "a" / "b").mkdir(parents=True)
+    (far / "src" / "a" / "file").touch()
+    for name, mode in modes.items():
+        (far / name).chmod(mode)
+    before = os.umask(0o027)
+    try:
+        assert run("cp", "-r", "far:src", "copy").code == 0
+        made = {name: (here / name.replace("src", "copy")).stat().st_mode & 0o777 for name in modes}
+        (here / "copy").chmod(0o700)
+        assert run("cp", "-r", "far:src/.", "copy").code == 0
+        assert (here / "copy").stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+    assert made == {name: mode & ~0o027 for name, mode in modes.items()}
+
+
+def test_a_copy_between_places_keeps_the_mode(run: Here, far: Path) -> None:
+    (far / "script").write_bytes(b"#!")
+    (far / "script").chmod(0o750)
+    assert run("cp", "far:script", "near:").code == 0
+    assert (far.parent / "near" / "script").stat().st_mode & 0o777 == 0o750
+    assert run("cp", "far:/proc/version", "near:version").code == 0
+    assert (far.parent / "near" / "version").read_bytes() == Path("/proc/version").read_bytes()
+    (far.parent / "near" / "d" / "script").mkdir(parents=True)
+    assert run("cp", "far:script", "near:d").code == 3
+    assert list((far.parent / "near" / "d" / "script").iterdir()) == []
+
+
+def test_sources_of_one_name_do_not_overwrite_each_other(run: Here, here: Path, far: Path) -> None:
+    for name in ("a", "b"):
+        (here / name / "d").mkdir(parents=True)
+        (here / name / "x").write_text(name)
+        (here / name / "d" / "same").write_text(name)
+        (here / name / "d" / name).write_text(name)
+    (here / "y").touch()
+    for target in ("far:", str(far)):
+        result = run("cp", "none/x", "a/x", "b/x", "y", target)
+        assert result.code == 3
+        assert "clustrix: b/x: will not overwrite just-created 'x'" in result.err
+        assert ((far / "x").read_text(), (far / "y").exists()) == ("a", True)
+    (here / "into").mkdir()
+    sources = [f"{here}/a/d", f"{here}/b/d"]
+    result = run("cp", "-r", "--workdir", str(here), *[f":{source}" for source in sources], "into")
+    assert (result.code, "will not overwrite just-created 'd/same'" in result.err) == (3, True)
+    assert _contents(here / "into" / "d") == {b"same": b"a", b"a": b"a", b"b": b"b"}
+
+
+def test_a_file_is_not_copied_onto_itself(run: Here, here: Path, far: Path) -> None:
+    (far / "x").write_bytes(b"x")
+    (here / "link").symlink_to(far / "x")
+    (here / "hard").hardlink_to(far / "x")
+    for source, target in [
+        *(("link", "hard"), ("hard", "link"), ("far:x", "hard"), ("hard", "far:x"), ("hard", "./hard")),
+        *(("far:x", "far:"), (f"{far}/x", "far:x"), ("far:x", ":../far/x")),
+    ]:
+        result = run("cp", source, target)
+        assert (result.code, "are the same file" in result.err) == (3, True)
+    assert ((here / "link").is_symlink(), (far / "x").stat().st_nlink) == (True, 2)
+
+
+def test_messages_spell_names_neatly(run: Here, here: Path, far: Path) -> None:
+    (far / "bad").write_bytes(b"x")
+    (far / "~").write_bytes(b"tilde")
+    (here / "copy" / "bad").mkdir(parents=True)
+    for source in ("far:", "far:.", "far:./"):
+        result = run("cp", "-r", source, "copy")
+        assert (result.code, "./" in result.err) == (3, False)
+        assert (here / "copy" / "~").read_bytes() == b"tilde"
 
 
 # ---- about

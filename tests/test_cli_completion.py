@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,20 +39,44 @@ def _profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
 
 
+BASHRC = """
+PS1=
+clustrix() {{ {python} -m clustrix "$@"; }}
+eval "$(clustrix completion bash)"
+_watched() {{ _clustrix_completion "$@"; printf '%s\\n' "${{COMPREPLY[@]}}" >replies; }}
+complete -F _watched clustrix
+_done() {{ printf '%s' "$READLINE_LINE" >line; exit; }}
+bind -x '"\\C-t": _done'
+"""
+
+
+def typed(line: str) -> tuple[str, list[str]]:
+    """What becomes of a line in bash when the tab key is hit, and what was offered."""
+    folder = Path("../bash").absolute()
+    folder.mkdir(exist_ok=True)
+    rc = BASHRC.format(python=shlex.quote(sys.executable)).replace(">replies", f">{folder}/replies")
+    (folder / "bashrc").write_text(rc.replace(">line", f">{folder}/line"))
+    terminal, slave = pty.openpty()
+    process = subprocess.Popen(
+        ["bash", "--noprofile", "--rcfile", str(folder / "bashrc"), "-i"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    os.write(terminal, f"{line}\t\x14".encode())
+    with suppress(OSError):  # Linux's way of saying that the other side is closed
+        while os.read(terminal, 4096):
+            pass
+    os.close(terminal)
+    process.wait(60)
+    return (folder / "line").read_text(), (folder / "replies").read_text().splitlines()
+
+
 def bash(line: str) -> list[str]:
     """The completions of a command line in bash, as they would be inserted."""
-    program = f'clustrix() {{ {shlex.quote(sys.executable)} -m clustrix "$@"; }}'
-    script = f"""
-{program}
-eval "$(clustrix completion bash)"
-COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)}
-_clustrix_completion clustrix
-printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script], capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout.splitlines()
+    return typed(line)[1]
 
 
 def test_commands_and_options() -> None:
@@ -77,6 +103,28 @@ def test_paths_in_a_profile_without_what_bash_keeps() -> None:
     assert bash("clustrix ls nowhere:x") == [""]
 
 
+def test_bash_keeps_quotes_and_what_ends_its_words() -> None:
+    far = Path("../far")
+    for folder in ("my data", "year=2024", "it's $HOME", "u@h,x"):
+        (far / folder).mkdir()
+        (far / folder / "in it").touch()
+    for line, completed in {
+        'clustrix ls "my d': 'clustrix ls "my data/"',
+        'clustrix ls "my data/"': r"clustrix ls my\ data/in\ it ",
+        'clustrix ls "my data/': 'clustrix ls "my data/in it" ',
+        "clustrix ls 'my d": "clustrix ls 'my data/'",
+        r"clustrix ls my\ d": r"clustrix ls my\ data/",
+        """clustrix ls 'it'""": r"clustrix ls it\'s\ \$HOME/",
+        'clustrix ls "it': r"""clustrix ls "it's \$HOME/\"""".replace('\\"', '"'),
+        "clustrix ls 'i": r"""clustrix ls 'it'\''s $HOME/'""",
+        "clustrix ls u@": "clustrix ls u@h,x/",
+        "clustrix ls year=": "clustrix ls year=2024/",
+        "clustrix ls far:year=2": "clustrix ls far:year=2024/",
+        'clustrix ls "far:my d': 'clustrix ls "far:my data/"',
+    }.items():
+        assert typed(line)[0] == completed
+
+
 def test_cp_completes_files_of_this_machine() -> None:
     assert bash("clustrix cp da") == [r"data\ here.txt"]
     assert bash("clustrix cp ") == ["far:", "fast:", "clustrix.yml", r"data\ here.txt", "local/"]
@@ -93,6 +141,22 @@ def test_other_shells(shell: str, words: str, word: str) -> None:
     assert result.code == 0
     assert b"far:docs/" in result.out
     assert b"_CLUSTRIX_COMPLETE" in spawn("completion", shell).out
+
+
+def test_fish_keeps_commas() -> None:
+    Path("../far/a,b").touch()
+    env = {"_CLUSTRIX_COMPLETE": "fish_complete", "COMP_WORDS": "clustrix ls a", "COMP_CWORD": "a"}
+    assert spawn(env=env).out == b"a,b\n"
+    assert b"string split" not in spawn("completion", "fish").out
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_nothing_is_written_beside_completions(shell: str) -> None:
+    Path("clustrix.yml").chmod(0o666)
+    word = "2" if shell == "zsh" else "f"
+    for words in ("clustrix ls f", "clustrix ls --host '' f", "clustrix ls --profile far --host h f"):
+        env = {"_CLUSTRIX_COMPLETE": f"{shell}_complete", "COMP_WORDS": words, "COMP_CWORD": word}
+        assert spawn(env=env).err == ""
 
 
 def test_a_broken_config_completes_nothing() -> None:

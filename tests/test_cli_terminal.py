@@ -133,6 +133,19 @@ def test_an_error_on_a_terminal_is_escaped(folder: Path) -> None:
     )
 
 
+def test_a_wrong_command_line_is_shown_escaped(folder: Path) -> None:
+    for args in (
+        ["ls", "a", b"b\x1b]0;EVIL\x07"],
+        ["b\x1b]0;EVIL\x07"],
+        ["find", "*", "--filetype", "\x1b[2J"],
+    ):
+        result = on_terminal(*args)
+        assert result.code == 2
+        assert b"\x1b" not in result.out
+        assert b"\x07" not in result.out
+        assert b"x1b" in result.out
+
+
 @pytest.mark.parametrize(
     "name",
     [

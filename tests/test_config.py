@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from hypothesis import given as generated
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from clustrix_core.config import (
     ClusterConfig,
     FrozenMapping,
     InvalidFieldsError,
+    MaskedMapping,
     given,
     resolve,
     secret_fields,
@@ -179,7 +181,7 @@ def test_lists_and_dicts_become_immutable_at_any_depth() -> None:
     assert config.module_loads == ("gcc",)
     assert config.other == (FrozenMapping({"a": (1, frozenset({2, 3}))}),)
     assert type(config.env) is FrozenMapping
-    assert type(config.environment_variables) is FrozenMapping
+    assert type(config.environment_variables) is MaskedMapping
     hash(config)
 
 
@@ -233,12 +235,52 @@ def test_frozen_mapping() -> None:
         assert hash(twin) == hash(mapping)
 
 
-def test_dumping_to_json() -> None:
-    config = ClusterConfig(environment_variables={"A": "1"}, password=SECRET, module_loads=["gcc"])
-    text = config.model_dump_json()
-    assert json.loads(text)["environment_variables"] == {"A": "1"}
-    assert SECRET not in text
+def test_json_shows_no_secret_no_variable_and_no_unclaimed_field() -> None:
+    config = ClusterConfig(
+        environment_variables={"A": SECRET},
+        password=SECRET,
+        module_loads=["gcc"],
+        other=[SECRET],
+        what=object(),
+    )
+    shown = json.loads(config.model_dump_json(exclude_unset=True))
+    assert shown == config.model_dump(mode="json", exclude_unset=True)
+    assert shown.pop("password").strip("*") == ""
+    assert shown == {
+        "environment_variables": {"A": "***"},
+        "module_loads": ["gcc"],
+        "other": "***",
+        "what": "***",
+    }
+    assert config.model_dump(include={"environment_variables", "other"}) == {
+        "environment_variables": {"A": SECRET},
+        "other": (SECRET,),
+    }
+    assert json.loads(LabConfig(environment_variables={"A": SECRET}).model_dump_json(exclude_unset=True)) == {
+        "environment_variables": {"A": "***"}
+    }
+    assert json.loads(config.model_dump_json(include={"cluster_type"})) == {"cluster_type": "local"}
+
+
+def test_the_json_schemas_have_the_fields() -> None:
     assert "cluster_type" in ClusterConfig.model_json_schema()["properties"]
+    assert "cluster_type" in ClusterConfig.model_json_schema(mode="serialization")["properties"]
+
+
+def test_variables_do_not_print_on_their_own() -> None:
+    variables = ClusterConfig(environment_variables={"TOKEN": SECRET}).environment_variables
+    assert f"{variables} {variables!r}" == "{'TOKEN': ***} {'TOKEN': ***}"
+    assert (variables["TOKEN"], variables) == (SECRET, FrozenMapping({"TOKEN": SECRET}))
+    for twin in (pickle.loads(pickle.dumps(variables)), copy.deepcopy(variables)):
+        assert (type(twin), twin, hash(twin)) == (MaskedMapping, variables, hash(variables))
+
+
+def test_names_of_unclaimed_fields_print_on_one_line() -> None:
+    shown = repr(ClusterConfig(**{"a\nb\x1b[31m": 1}))
+    assert shown == r"ClusterConfig(cluster_type='local', a\nb\x1b[31m=***)"
+    with pytest.raises(ConfigError) as caught:
+        setattr(ClusterConfig(), "a\nb", 1)
+    assert str(caught.value).isprintable()
 
 
 # ---- hash, equality, copies
@@ -427,6 +469,24 @@ def test_secrets_of_subclasses_are_masked() -> None:
 def test_secret_fields_are_known_by_their_type() -> None:
     assert secret_fields(ClusterConfig) == {"password"}
     assert secret_fields(LabConfig) == {"password", "passphrase", "answers", "blob", "proxy"}
+
+
+def test_secrets_of_any_type_are_known() -> None:
+    if not hasattr(pydantic, "Secret"):  # it came with pydantic 2.8
+        return
+
+    class DatedConfig(ClusterConfig):
+        day: pydantic.Secret[int] | None = None
+        names: tuple[pydantic.Secret[str], ...] = ()
+
+    assert secret_fields(DatedConfig) == {"password", "day", "names"}
+    config = DatedConfig(day=1867, names=[SECRET])
+    assert repr(config) == "DatedConfig(cluster_type='local', day=***, names=***)"
+    assert {config: 1}[DatedConfig(day=1867, names=[SECRET])] == 1
+    for wrong in ({"day": SECRET}, {"names": [SECRET + "\0"]}):
+        with pytest.raises(ConfigError) as caught:
+            DatedConfig(**wrong)
+        assert SECRET not in str(caught.value)
 
 
 def test_a_model_that_holds_itself_is_searched_once() -> None:

@@ -279,9 +279,10 @@ def test_a_value_that_names_a_module(site: FakeSite) -> None:
         load_backend("pbs")
 
 
-def test_a_value_that_makes_no_sense(site: FakeSite) -> None:
-    site.add("clustrix-pbs", "1.2", backends={"pbs": "pbs mod / PBS"})
-    with pytest.raises(BackendLoadError, match="can't be loaded: importing pbs mod / PBS failed"):
+@pytest.mark.parametrize("value", ["pbs mod / PBS", "a b c", "pbs_mod:", ":PBS"])
+def test_a_value_that_makes_no_sense(value: str, site: FakeSite) -> None:
+    site.add("clustrix-pbs", "1.2", backends={"pbs": value})
+    with pytest.raises(BackendLoadError, match=f"loaded: its entry point '{value}' is no `module:Class`; "):
         load_backend("pbs")
 
 
@@ -360,3 +361,48 @@ def test_check_keeps_what_an_import_prints_to_itself(
     add_pbs(site, "import sys\nprint('out')\nprint('err', file=sys.stderr)\n" + backend_source("PBS"))
     assert check(pbs()) is None
     assert capsys.readouterr() == ("", "")
+
+
+NOISY = """
+import os, subprocess, sys
+print("stdout", file=sys.__stdout__)
+print("stderr", file=sys.__stderr__)
+os.write(1, b"one")
+os.write(2, b"two")
+subprocess.run(["sh", "-c", "echo child; echo child >&2"], check=True)
+"""
+
+
+@pytest.mark.parametrize("ending", [backend_source("PBS"), "1 / 0"])
+def test_check_silences_the_descriptors_too(ending: str, site: FakeSite) -> None:
+    add_pbs(site, NOISY + ending)
+    code = (
+        "import os, subprocess, sys; from clustrix_core.discovery import check, installed\n"
+        "sys.stdout.write('before '); opened = os.listdir('/dev/fd')\n"
+        "for plugin in installed('backend'): plugin.name == 'pbs' and check(plugin)\n"
+        "assert os.listdir('/dev/fd') == opened\n"
+        "sys.stdout.write('after '); sys.stdout.flush(); subprocess.run(['echo', 'child'], check=True)\n"
+        "sys.stderr.write('after')"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site.path), CORE])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("before after child\n", "after", 0)
+
+
+@pytest.mark.parametrize("closed", ["1,", "2,", "1, 2", "0, 1", "0, 2"])
+def test_check_does_without_descriptors_that_are_closed(closed: str, site: FakeSite, tmp_path: Path) -> None:
+    add_pbs(site, "print('out')\n" + backend_source("PBS"))
+    code = (
+        "import os, sys; from clustrix_core.discovery import check, installed\n"
+        f"for number in ({closed}): os.close(number)\n"
+        "problems = [check(plugin) for plugin in installed('backend') if plugin.name == 'pbs']\n"
+        "def is_open(number):\n"
+        "    try: return bool(os.fstat(number))\n"
+        "    except OSError: return False\n"
+        f"assert [number for number in range(3) if not is_open(number)] == [{closed}]\n"
+        "assert problems == [None], problems\n"
+        "open(sys.argv[1], 'w').close(); os._exit(0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site.path), CORE])}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "done"], env=environment, capture_output=True)
+    assert (tmp_path / "done").exists()

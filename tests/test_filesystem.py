@@ -19,6 +19,7 @@ from clustrix import (
     ClusterFilesystem,
     ConfigError,
     PartialResultWarning,
+    Stream,
     UnsupportedOperationError,
     cluster_count_files,
     cluster_find,
@@ -288,6 +289,33 @@ def test_the_warning_can_be_pickled() -> None:
     assert "1 place could not be read (d: Permission denied)" in str(warning)
 
 
+def test_batches_keep_their_stream_alive(place, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text("")
+    assert [name for batch in place.iterfind("*").batches() for name in batch] == ["a", "b", "c"]
+    stream = Stream(batch for batch in place.iterfind("*").batches())
+    assert stream.read() == ["a", "b", "c"]
+    ends: list = []
+    stream = place.iterfind("*")
+    stream.on_end(ends.append)
+    next(stream.batches())
+    del stream
+    assert len(ends) == 1
+
+
+def test_a_work_dir_need_not_be_readable(tmp_path: Path) -> None:
+    (tmp_path / "w" / "sub").mkdir(parents=True)
+    (tmp_path / "w" / "sub" / "f").write_text("")
+    (tmp_path / "w").chmod(0o711)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        assert cluster_ls("sub", ClusterConfig(local_work_dir=str(tmp_path / "w"))) == ["f"]
+    finally:
+        os.seteuid(0)
+
+
 def test_an_absolute_target_needs_no_current_folder(tmp_path: Path) -> None:
     (tmp_path / "source").write_text("x")
     (tmp_path / "gone").mkdir()
@@ -302,6 +330,6 @@ def test_a_missing_work_dir_is_told_by_every_operation(tmp_path: Path) -> None:
     config = ClusterConfig(local_work_dir=str(tmp_path / "missing"))
     for call in (clustrix.cluster_exists, cluster_ls, cluster_stat):
         with pytest.raises(
-            ConfigError, match="local_work_dir '.*missing': No such file or directory; make it"
+            ConfigError, match="local_work_dir '.*missing': there is no such directory; make it"
         ):
             call("x", config)

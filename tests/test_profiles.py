@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from clustrix_core.profiles import (
     ConfigWarning,
     configure,
     explain_config,
+    fill_secrets,
     get_config,
     list_profiles,
     load_config,
@@ -37,7 +39,7 @@ import enum
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.hookspecs import API_VERSION, REQUIRED, arguments, hookimpl
@@ -77,6 +79,12 @@ class LabConfig(ClusterConfig):
     patience: datetime.timedelta | None = None
     proxy: Proxy | None = None
     passphrase: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _refuse(self):
+        if self.account == "impossible":
+            raise ValueError("this can't be")
+        return self
 
 
 class LabBackend:
@@ -193,6 +201,63 @@ def test_a_profile_named_in_the_call_is_taken_as_the_file_has_it(
     assert load_config().username == "variable"
 
 
+def test_a_named_profile_gets_the_secrets_that_it_leaves_out_from_variables(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(
+        project / "clustrix.yml",
+        "profiles:\n"
+        "  bare: {cluster_type: lab, username: file, password: }\n"
+        "  full: {cluster_type: lab, password: from-file}\n",
+    )
+    monkeypatch.setenv("CLUSTRIX_PASSWORD", SECRET)
+    monkeypatch.setenv("CLUSTRIX_PASSPHRASE", "phrase")
+    monkeypatch.setenv("CLUSTRIX_USERNAME", "variable")
+    explained = explain_config("bare")
+    assert explained.config == load_config(
+        cluster_type="lab",
+        username="file",
+        password=SECRET,
+        passphrase="phrase",
+        path=write(project / "e", ""),
+    )
+    assert explained.origins["password"] == "CLUSTRIX_PASSWORD"
+    assert explained.origins["username"] == f"{path}:2"
+    assert explained.origins["account"] == "default"
+    full = load_config("full")
+    assert password(full) == "from-file"
+    assert password(load_config("bare", password="argument")) == "argument"
+    assert load_config("bare", password=None).password is None
+    assert password(configure(profile="bare")) == SECRET
+
+
+def test_what_a_warning_of_saving_advises_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = lab(username="me", password=SECRET, passphrase="phrase")
+    with pytest.warns(ConfigWarning, match="CLUSTRIX_PASSWORD"):
+        save_config(config, profile="p")
+    monkeypatch.setenv("CLUSTRIX_PASSWORD", SECRET)
+    monkeypatch.setenv("CLUSTRIX_PASSPHRASE", "phrase")
+    assert load_config("p") == config
+
+
+def test_secrets_are_filled_into_a_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ClusterConfig(cluster_type="lab", username="me", account="a")
+    assert fill_secrets(config) == resolve(config, load_backend("lab").config_model)
+    monkeypatch.setenv("CLUSTRIX_PASSWORD", SECRET)
+    monkeypatch.setenv("CLUSTRIX_PASSPHRASE", "phrase")
+    monkeypatch.setenv("CLUSTRIX_USERNAME", "variable")
+    assert fill_secrets(config) == lab(username="me", account="a", password=SECRET, passphrase="phrase")
+    for kept in ("own", None):
+        given_one = config.model_copy(update={"password": kept, "passphrase": "other"})
+        assert fill_secrets(given_one) == resolve(given_one, load_backend("lab").config_model)
+    with pytest.raises(ConfigError, match=r"^acount: there is no such field; did you mean account"):
+        fill_secrets(ClusterConfig(cluster_type="lab", acount="a"))
+
+
+def password(config: ClusterConfig) -> str | None:
+    return config.password.get_secret_value() if config.password else None
+
+
 def test_cluster_type_is_read_first_from_the_layer_that_wins(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +279,26 @@ def test_an_unknown_backend_is_told_with_its_origin(project: Path) -> None:
 def test_a_blank_cluster_type_is_told_with_its_origin(project: Path) -> None:
     path = write(project / "clustrix.yml", "cluster_type: ' '\n")
     assert failure().startswith(f"{path}:1: cluster_type: ' ' was given")
+
+
+def test_fields_that_do_not_go_together_are_told_with_their_origins(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(project / "clustrix.yml", "username: me\ncluster_host: a\ndefault_cores: 2\n")
+    assert failure().startswith(f"{path}:2: cluster_type 'local' is this machine")
+    monkeypatch.setenv("CLUSTRIX_CLUSTER_TYPE", "local")
+    assert failure().startswith(f"{path}:2, CLUSTRIX_CLUSTER_TYPE: cluster_type 'local'")
+    assert failure(cluster_host="b").startswith("CLUSTRIX_CLUSTER_TYPE: cluster_type 'local'")
+    monkeypatch.delenv("CLUSTRIX_CLUSTER_TYPE")
+    assert failure(cluster_host="b").startswith("cluster_type 'local'")
+
+
+def test_a_problem_that_names_no_field_is_told_with_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(project / "clustrix.yml", "cluster_type: lab\nusername: me\naccount: impossible\n")
+    monkeypatch.setenv("CLUSTRIX_CLUSTER_HOST", "h")
+    assert failure(default_cores=1) == f"{path}, CLUSTRIX_CLUSTER_HOST: this can't be"
 
 
 def test_wrong_values_of_all_layers_are_told_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +485,8 @@ def test_a_byte_order_mark_is_allowed(project: Path) -> None:
         ("profiles: {a: {}}\ndefault_profile: [a]\n", "2:18", "name of a profile"),
         ("username: !!int 5\n", "1:11", "tag"),
         ("username: !!python/object/apply:os.system [x]\n", "1:11", "tag"),
-        ("a: b\n---\nc: d\n", "2:1", "but found"),
+        ("a: b\n---\nc: d\n", "2:1", "expected a single document in the stream, but found another document"),
+        ("a: &xyz b\nc: *xyzz\n", "2:4", "found undefined alias '...'"),
         ("a: \x07\n", "1:4", "character"),
         (b"a: b\nc: d\xff\n", "2:5", "UTF-8"),
         (b"\xff\xfea\0:\0 \0b\0", "1:1", "UTF-8"),
@@ -789,6 +875,14 @@ def test_a_configure_that_fails_changes_nothing(project: Path) -> None:
         configure(config, cluster_port=0)
     with pytest.raises(ConfigError, match=r"configure\(cluster_type=\.\.\.\)"):
         configure({"password": SECRET})  # type: ignore[arg-type]
+    besides: list[dict[str, Any]] = [
+        {"profile": "a"},
+        {"path": "clustrix.yml"},
+        {"profile": "a", "op_timeout": 1},
+    ]
+    for beside in besides:
+        with pytest.raises(TypeError, match="profile= and path= go without a config"):
+            configure(config, **beside)
     assert get_config() is config
 
 
@@ -997,6 +1091,60 @@ def test_profiles_saved_at_the_same_time_are_all_kept(home: Path) -> None:
         thread.join()
     assert sorted(list_profiles()) == sorted(names)
     assert os.listdir(user_file(home).parent) == ["clustrix.yml"]
+
+
+def test_a_folder_that_somebody_keeps_locked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_LOCK_PATIENCE", 0.1)
+    path = save_config(ClusterConfig(username="before"))
+    holder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(ConfigError, match=r"locked for 0\.1 seconds; find it with `lslocks` or `fuser -v "):
+        save_config(ClusterConfig(username="after"))
+    assert load_config().username == "before"
+    os.close(holder)
+    save_config(ClusterConfig(username="after"))
+    assert load_config().username == "after"
+
+
+def test_a_lock_that_is_released_is_waited_for(home: Path) -> None:
+    path = save_config(ClusterConfig(username="before"))
+    holder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    release = threading.Timer(0.1, os.close, [holder])
+    release.start()
+    save_config(ClusterConfig(username="after"))
+    release.join()
+    assert load_config().username == "after"
+
+
+def test_a_folder_that_can_be_written_and_not_listed(home: Path) -> None:
+    folder = home / "drop"
+    folder.mkdir()
+    os.chown(folder, STRANGER, STRANGER)
+    folder.chmod(0o300)
+    script = (
+        "import os, sys\nfrom clustrix_core import ClusterConfig, load_config, save_config\n"
+        f"save_config(load_config(), sys.argv[2]); os.seteuid({STRANGER})\n"
+        "save_config(ClusterConfig(username='me'), sys.argv[1])\n"
+        "print(load_config(path=sys.argv[1]).username)\n"
+    )
+    for parent in home.parents:  # pytest makes them private
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(0o711)
+    outcome = subprocess.run(
+        [sys.executable, "-c", script, folder / "clustrix.yml", home / "first.yml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert outcome.stdout == "me\n"
+
+
+def test_only_configs_are_saved(home: Path) -> None:
+    with pytest.raises(TypeError, match=r"type dict was given; .* ClusterConfig\(\*\*fields\)") as caught:
+        save_config({"password": SECRET})  # type: ignore[arg-type]
+    assert SECRET not in str(caught.value)
+    assert not user_file(home).exists()
 
 
 def test_what_cannot_stand_together_is_refused(home: Path) -> None:

@@ -169,7 +169,7 @@ def test_an_agent_that_does_not_start_is_explained(there, shell: str, message: s
 def test_a_missing_work_dir_is_named_with_its_host(site: FakeSite) -> None:
     with (
         ClusterFilesystem(pipes("/no/such/dir")) as there,
-        pytest.raises(ConfigError, match="remote_work_dir '/no/such/dir' on the.host: No such file"),
+        pytest.raises(ConfigError, match="remote_work_dir '/no/such/dir' on the.host: there is no such dir"),
     ):
         there.exists("x")
 

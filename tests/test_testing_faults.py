@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from clustrix_core import DiskUsage, FileInfo, Stream, hookimpl
+from clustrix_core.testing import CAPABILITIES
 from clustrix_local import LocalBackend
 
 Infos = list[FileInfo | OSError]
@@ -25,12 +26,20 @@ Infos = list[FileInfo | OSError]
 class Faulty(LocalBackend):
     """What the faults share: the work dir."""
 
+    missing: Iterable[str] = ()
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.root = config.local_work_dir
 
     def real(self, path: str) -> str:
         return os.path.join(self.root, os.path.expanduser(path))
+
+    def sized_files(self, path: str) -> list[Any]:
+        """The regular files of which a status can be had; those without are left out in silence."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return LocalBackend.clustrix_find(self, "*", path, True, "f", None, False, "warn", None).read()
 
 
 class Unsorted(Faulty):
@@ -78,6 +87,47 @@ class IgnoresCase(Faulty):
         found = super().clustrix_find("*", path, detail, type, max_depth, follow_symlinks, on_error, progress)
         pattern = f"*/{pattern.lower()}"
         return Stream([[one for one in found if fnmatch.fnmatchcase(one.lower(), pattern)]])
+
+
+class AltersFind(Faulty):
+    """What faults of single options share."""
+
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options
+
+    @hookimpl
+    def clustrix_find(self, pattern, path, detail, type, max_depth, follow_symlinks, on_error, progress):
+        options = {"pattern": pattern, "detail": detail, "max_depth": max_depth}
+        options |= {"follow_symlinks": follow_symlinks}
+        return super().clustrix_find(
+            path=path, type=type, on_error=on_error, progress=progress, **self.altered(options)
+        )
+
+
+class IgnoresThePatternInDetail(AltersFind):
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"pattern": "*"} if options["detail"] else options
+
+
+class IgnoresTheDepthInDetail(AltersFind):
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"max_depth": None} if options["detail"] else options
+
+
+class MatchesNamesInDetail(AltersFind):
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        name = options["pattern"].rpartition("/")[2]
+        return options | {"pattern": name} if options["detail"] else options
+
+
+class IgnoresTheDepthOfLinks(AltersFind):
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"max_depth": None} if options["follow_symlinks"] else options
+
+
+class LosesStars(AltersFind):
+    def altered(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"pattern": options["pattern"].replace("*/**/", "**/")}
 
 
 class StopsAtTheUnreadable(Faulty):
@@ -141,10 +191,23 @@ class CountsHardLinksTwice(Faulty):
         return DiskUsage(sum(sizes), len(sizes))
 
 
+class CountsOnlyKnownSizes(Faulty):
+    @hookimpl
+    def clustrix_du(self, path, on_error, progress):
+        usage = super().clustrix_du(path, on_error, progress)
+        return replace(usage, file_count=len(self.sized_files(path)))
+
+
 class FollowsInStat(Faulty):
     @hookimpl
     def clustrix_stat(self, paths: list[str], follow_symlinks: bool, on_error: Any) -> Infos:
         return super().clustrix_stat(paths, True, on_error)
+
+
+class FollowsWhereItReturnsErrors(Faulty):
+    @hookimpl
+    def clustrix_stat(self, paths: list[str], follow_symlinks: bool, on_error: Any) -> Infos:
+        return super().clustrix_stat(paths, follow_symlinks or on_error == "return", on_error)
 
 
 class SortsStat(Faulty):
@@ -199,6 +262,42 @@ class WritesInPlace(Faulty):
         return io.FileIO(self.real(path), mode)
 
 
+class PublishesHalfFiles(Faulty):
+    @hookimpl
+    def clustrix_open(self, path: str, mode: str) -> io.RawIOBase:
+        file: Any = super().clustrix_open(path, mode)
+
+        def publish() -> None:
+            del file.discard
+            file.commit()
+
+        if mode == "wb":
+            file.discard = publish
+        return file
+
+
+class GetsPrivateFiles(Faulty):
+    @hookimpl
+    def clustrix_get(self, path: str, target: str, progress: Any) -> int:
+        size = super().clustrix_get(path, target, progress)
+        os.chmod(target, 0o600)
+        return size
+
+
+class PutsPrivateFiles(Faulty):
+    @hookimpl
+    def clustrix_put(self, source: str, path: str, progress: Any) -> int:
+        size = super().clustrix_put(source, path, progress)
+        os.chmod(self.real(path), 0o600)
+        return size
+
+
+class ForgetsProgressOfGlob(Faulty):
+    @hookimpl
+    def clustrix_glob(self, pattern, path, on_error, progress):
+        return super().clustrix_glob(pattern, path, on_error, None)
+
+
 class ForgetsProgress(Faulty):
     @hookimpl
     def clustrix_du(self, path, on_error, progress):
@@ -225,36 +324,10 @@ class SharesStateBetweenThreads(Faulty):
         return super().clustrix_glob(pattern, path, on_error, progress)
 
 
-CAUGHT_BY = {
-    Unsorted: "test_ls_gives_all_names_in_byte_order[order]",
-    SortsByCharacters: "test_find_sorts_whole_paths_by_bytes[f]",
-    GivesAbsolutePaths: "test_find_spells_results_from_the_given_path[project]",
-    FollowsLinks: "test_find_neither_enters_links_nor_gives_them_as_files",
-    LosesDotfiles: "test_find_gives_dotfiles_and_goes_into_dot_folders",
-    IgnoresCase: "test_find_keeps_a_rule_of_matching[a.csv-names1-case matters]",
-    StopsAtTheUnreadable: "test_recursions_give_all_that_can_be_read",
-    DropsOnError: "test_recursions_raise_if_asked[count_files]",
-    IsSilentlyPartial: "test_recursions_tell_once_what_they_left_out[du]",
-    SwallowsErrors: "test_ls_of_what_is_no_folder_raises[missing-2]",
-    SplitsNamesAtNewlines: "test_ls_gives_all_names_in_byte_order[odd/files]",
-    ReplacesBytes: "test_ls_names_lead_back_into_ls",
-    CountsHardLinksTwice: "test_du_counts_hard_links_once",
-    FollowsInStat: "test_stat_follows_links_unless_told_otherwise",
-    SortsStat: "test_stat_of_many_keeps_order_and_copies",
-    CutsSizes: "test_stat_knows_sizes_over_4_gib",
-    LosesFractions: "test_stat_knows_times_to_the_nanosecond_and_before_1970[fraction-1600000000123456789]",
-    DeniesWhatItMayNotSee: "test_what_may_not_be_read_raises[exists]",
-    ShowsHidden: "test_glob_hides_dotfiles",
-    GlobsThroughLinks: "test_glob_stars_do_not_pass_through_links",
-    WritesInPlace: "test_open_w_shows_no_half_file",
-    ForgetsProgress: "test_du_and_count_files_report_progress",
-    RunsAShell: "test_commands_in_paths_and_patterns_are_not_run",
-    SharesStateBetweenThreads: "test_sixteen_threads_get_right_answers",
-}
-
-
 class Limited(Faulty):
     """Lacks every capability, as its place declares."""
+
+    missing = CAPABILITIES
 
     clustrix_open = clustrix_get = clustrix_put = clustrix_readlink = None  # type: ignore[assignment]
 
@@ -277,10 +350,8 @@ class Limited(Faulty):
     @hookimpl
     def clustrix_du(self, path, on_error, progress):
         warnings.warn("hard links are counted once for each name", stacklevel=2)
-        sizes = [
-            info.size for info in super().clustrix_find("*", path, True, "f", None, False, on_error, progress)
-        ]
-        return DiskUsage(sum(sizes), len(sizes))
+        usage = super().clustrix_du(path, on_error, progress)
+        return replace(usage, total_bytes=sum(info.size for info in self.sized_files(path)))
 
     def roughly(self, operation: Any, *arguments: Any) -> Any:
         try:
@@ -293,6 +364,51 @@ class Limited(Faulty):
     def less(self, info: FileInfo) -> FileInfo:
         seconds = max(info.mtime_ns // 10**9, 0)
         return replace(info, nlink=None, mtime_ns=seconds * 10**9, modified=float(seconds))
+
+
+class InventsLinkCounts(Limited):
+    def less(self, info: FileInfo) -> FileInfo:
+        return replace(super().less(info), nlink=1)
+
+
+CAUGHT_BY = {
+    Unsorted: "test_ls_gives_all_names_in_byte_order[order]",
+    SortsByCharacters: "test_find_sorts_whole_paths_by_bytes[f]",
+    GivesAbsolutePaths: "test_find_spells_results_from_the_given_path[project]",
+    FollowsLinks: "test_find_neither_enters_links_nor_gives_them_as_files",
+    LosesDotfiles: "test_find_gives_dotfiles_and_goes_into_dot_folders",
+    IgnoresThePatternInDetail: "test_find_keeps_all_its_options_together[as they are-f]",
+    IgnoresTheDepthInDetail: "test_find_keeps_all_its_options_together[as they are-d]",
+    MatchesNamesInDetail: "test_find_keeps_all_its_options_together[as they are-l]",
+    IgnoresTheDepthOfLinks: "test_find_keeps_all_its_options_together[followed-f]",
+    LosesStars: "test_find_matches_paths_by_the_rules[f]",
+    IgnoresCase: "test_find_keeps_a_rule_of_matching[a.csv-names1-case matters]",
+    StopsAtTheUnreadable: "test_recursions_give_all_that_can_be_read",
+    DropsOnError: "test_recursions_raise_if_asked[count_files]",
+    IsSilentlyPartial: "test_recursions_tell_once_what_they_left_out[du]",
+    SwallowsErrors: "test_ls_of_what_is_no_folder_raises[missing-2]",
+    SplitsNamesAtNewlines: "test_ls_gives_all_names_in_byte_order[odd/files]",
+    ReplacesBytes: "test_ls_names_lead_back_into_ls",
+    CountsHardLinksTwice: "test_du_counts_hard_links_once",
+    CountsOnlyKnownSizes: "test_a_folder_that_can_only_be_listed_is_not_dropped_in_silence",
+    FollowsInStat: "test_stat_follows_links_unless_told_otherwise",
+    FollowsWhereItReturnsErrors: "test_stat_follows_links_unless_told_otherwise",
+    SortsStat: "test_stat_of_many_keeps_order_and_copies",
+    CutsSizes: "test_stat_knows_sizes_over_4_gib",
+    LosesFractions: "test_stat_knows_times_to_the_nanosecond_and_before_1970[fraction-1600000000123456789]",
+    DeniesWhatItMayNotSee: "test_what_may_not_be_read_raises[exists]",
+    ShowsHidden: "test_glob_hides_dotfiles",
+    GlobsThroughLinks: "test_glob_stars_do_not_pass_through_links",
+    WritesInPlace: "test_open_w_shows_no_half_file",
+    PublishesHalfFiles: "test_open_w_left_by_an_exception_changes_nothing[wb-old]",
+    GetsPrivateFiles: "test_put_and_get_give_a_new_file_the_mode_of_the_source[438]",
+    PutsPrivateFiles: "test_put_and_get_give_a_new_file_the_mode_of_the_source[511]",
+    InventsLinkCounts: "test_stat_tells_what_os_stat_tells",
+    ForgetsProgressOfGlob: "test_glob_reports_progress",
+    ForgetsProgress: "test_du_and_count_files_report_progress",
+    RunsAShell: "test_commands_in_paths_and_patterns_are_not_run",
+    SharesStateBetweenThreads: "test_sixteen_threads_get_right_answers",
+}
 
 
 SUITES = """
@@ -336,7 +452,8 @@ class TestUndeclared(SharedTree):
 
 for fault in CAUGHT_BY:
     name = fault.__name__
-    globals()[f"Test{name}"] = type(f"Test{name}", (SharedTree,), {"backend": name.lower()})
+    fields = {"backend": name.lower(), "missing": fault.missing}
+    globals()[f"Test{name}"] = type(f"Test{name}", (SharedTree,), fields)
 """
 
 

@@ -20,6 +20,9 @@ def main(args: Sequence[str] | None = None) -> int:
         3 for any other failure or a partial result; 130 when interrupted; 141 when whoever read the output
         left.
     """
-    from clustrix_core.cli.app import run
+    try:
+        from clustrix_core.cli.app import run
 
-    return run(args)
+        return run(args)
+    except KeyboardInterrupt:
+        return 130  # 128 and the number of SIGINT, as shells have it

@@ -39,7 +39,7 @@ def plugins(output: Output) -> int:
         )
         return OK
     rows = [
-        (plugin.kind, printable(plugin.name), plugin.distribution, plugin.version, problem or "ok")
+        (plugin.kind, printable(plugin.name), plugin.distribution, plugin.version, printable(problem or "ok"))
         for plugin, problem in found
     ]
     output.table(("KIND", "NAME", "DISTRIBUTION", "VERSION", "STATUS"), rows)

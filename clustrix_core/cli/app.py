@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -11,8 +12,8 @@ import click
 
 from clustrix_core._version import __version__
 from clustrix_core.cli import about, copying, listing
-from clustrix_core.cli.failures import CLOSED, INTERRUPTED, OK, report, report_warnings
-from clustrix_core.cli.output import OutputClosedError
+from clustrix_core.cli.failures import CLOSED, OK, report, report_warnings, write_error
+from clustrix_core.cli.output import OutputClosedError, drop_output
 
 
 @click.group(
@@ -72,17 +73,20 @@ def _code_of(args: list[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        write_error(shown.getvalue().rstrip("\n"))
         return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except OutputClosedError:
+        return CLOSED
+    except BrokenPipeError:  # of what click writes: a help page
+        drop_output()
         return CLOSED
     except Exception as error:
         if debug:
             import traceback
 
-            traceback.print_exc()
+            write_error(traceback.format_exc().rstrip("\n"))
         return report(error)
 
 

@@ -1,9 +1,10 @@
-"""Completion in the shell: click's, which learns here what places are, and what bash does about colons."""
+"""Completion in the shell: click's, which learns here what places are, and how bash cuts and quotes words."""
 
 from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ VARIABLE = "_CLUSTRIX_COMPLETE"
 
 
 class Bash(ShellComplete):
-    """Click's own takes the words that bash makes of the line, which end at colons."""
+    """Click's own takes the words that bash makes of the line, which end at colons and the like."""
 
     name = "bash"
     source_template = """\
@@ -36,7 +37,7 @@ class Bash(ShellComplete):
     COMPREPLY=()
     while IFS= read -r value; do
         COMPREPLY+=("$value")
-    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
+    done < <(COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORD="$2" \\
         %(complete_var)s=bash_complete "$1" 2>/dev/null)
     if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:/] ]]; then
         compopt -o nospace 2>/dev/null
@@ -46,21 +47,64 @@ complete -F %(complete_func)s %(prog_name)s
 """
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        line = os.environ["COMP_LINE"]
-        words = split_arg_string(line)[1:]
-        if not words or line[-1].isspace():
-            return words, ""
-        return words[:-1], words[-1]
+        *words, incomplete = _words_up_to_the_cursor(os.environ["COMP_LINE"])
+        return words[1:], incomplete
 
     def complete(self) -> str:
-        words, incomplete = self.get_completion_args()
-        # Bash leaves alone what stands before the last colon.
-        kept = incomplete.rfind(":") + 1 if ":" in os.environ.get("COMP_WORDBREAKS", "") else 0
-        values = (item.value[kept:] for item in self.get_completions(words, incomplete))
-        return "\n".join(re.sub(r"([^\w@%+=:,./~-])", r"\\\1", value) for value in values)
+        # Bash replaces what it takes for the word, and leaves alone what stands before: a quote, say, or
+        # what ends in one of COMP_WORDBREAKS.
+        kept = os.environ["COMP_LINE"].removesuffix(os.environ["COMP_WORD"])
+        length = len(_words_up_to_the_cursor(kept)[-1])
+        quote = _open_quote(kept)
+        values = (item.value[length:] for item in self.get_completions(*self.get_completion_args()))
+        return "\n".join(_escaped(value, quote) for value in values)
 
 
-SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": FishComplete}
+def _words_up_to_the_cursor(line: str) -> list[str]:
+    """The words of a line; the last is the one at its end, perhaps empty, perhaps in an open quote."""
+    *words, last = split_arg_string(line + "x")
+    return [*words, last[:-1]]
+
+
+def _open_quote(line: str) -> str:
+    """The quote that is open at the end of a line, or nothing."""
+    quote = ""
+    chars = iter(line)
+    for char in chars:
+        if char == "\\" and quote != "'":
+            next(chars, None)
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+    return quote
+
+
+def _escaped(value: str, quote: str) -> str:
+    """A value as bash reads it back where this quote is open."""
+    if quote == "'":
+        return value.replace("'", r"'\''")
+    if quote == '"':
+        return re.sub(r'(["\\$`])', r"\\\1", value).replace("!", '"\\!"')
+    return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", value)
+
+
+class Fish(FishComplete):
+    """Click's own cuts values at commas."""
+
+    source_template = """\
+function %(complete_func)s
+    env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \\
+        %(prog_name)s 2>/dev/null
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.value}\t{item.help}" if item.help else item.value
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": ZshComplete, "fish": Fish}
 
 
 def script(shell: str) -> str:
@@ -73,7 +117,12 @@ def complete(cli: click.Command) -> int:
     shell, _, _ = os.environ[VARIABLE].partition("_")
     if shell not in SHELLS:
         return USAGE
-    click.echo(SHELLS[shell](cli, {}, PROGRAM, VARIABLE).complete())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they would be shown in the middle of what is being typed
+        try:
+            click.echo(SHELLS[shell](cli, {}, PROGRAM, VARIABLE).complete())
+        except click.UsageError:
+            return USAGE
     return OK
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
 import click
@@ -14,13 +14,13 @@ from clustrix_core.cli.failures import OK, each
 from clustrix_core.cli.output import Output
 from clustrix_core.cli.places import Place, Places, PlaceType, place_options
 from clustrix_core.cli.progress import Meter, transfer
-from clustrix_core.engine import Engine, decode, encode
-from clustrix_core.errors import BackendIncompatibleError, printable
+from clustrix_core.cli.trees import check_not_copied, copy_folder
+from clustrix_core.engine import Engine, decode
+from clustrix_core.errors import printable
 
 if TYPE_CHECKING:
     from clustrix_core.filesystem import ClusterFilesystem
     from clustrix_core.hookspecs import Progress
-    from clustrix_core.models import FileInfo
 BLOCK = 1 << 20
 
 
@@ -49,10 +49,11 @@ def cp(sources: Sequence[Place], target: Place, recursive: bool, places: Places)
 
     SRC and DST are PROFILE:PATH, or PATH for a file of this machine, which starts in the current folder. A
     name that is empty, :PATH, is the place of the options, or that of the active config. A DST that is a
-    folder takes the file under its own name. A file appears under its name when it is whole.
+    folder takes the file under its own name. A file appears under its name when it is whole. Between two
+    places a file goes through a temporary folder of this machine.
 
     With --recursive, a folder is copied with all below it; links are copied as links, while FIFOs, sockets
-    and devices are left out.
+    and devices are left out. Nothing is written through a link that is already in the copy.
     """
     if recursive and (target.profile is not None or any(source.profile is None for source in sources)):
         raise click.UsageError(
@@ -61,138 +62,97 @@ def cp(sources: Sequence[Place], target: Place, recursive: bool, places: Places)
         )
     if len(sources) > 1 or target.path.endswith("/"):
         _check_folder(target, places)
-    return each(sources, lambda source: _copy(source, target, recursive, places))
+    copied: set[str] = set()  # files, as they are called below the target
+    return each(sources, lambda source: _copy(source, target, recursive, places, copied))
 
 
 def _check_folder(target: Place, places: Places) -> None:
     if target.profile is None:
-        is_folder = os.path.isdir(_here(target.path))
+        is_folder = os.path.isdir(Engine().real(target.path))
     else:
         is_folder = places.filesystem(target.profile).isdir(target.path)
     if not is_folder:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), target.path)
 
 
-def _copy(source: Place, target: Place, recursive: bool, places: Places) -> int:
+def _copy(source: Place, target: Place, recursive: bool, places: Places, copied: set[str]) -> int:
     if source.profile is not None and recursive:
         filesystem = places.filesystem(source.profile)
         if filesystem.isdir(source.path):
-            return _copy_folder(filesystem, source.path, target.path)
-    with Meter(transfer(printable(posixpath.basename(source.path)))) as meter:
+            return copy_folder(filesystem, source.path, target.path, copied)
+    name = _name(source)
+    check_not_copied(name, source.path, copied)
+    _check_not_itself(source, target, places)
+    with Meter(transfer(printable(name))) as meter:
         try:
             _copy_file(source, target, places, meter.progress)
         except IsADirectoryError as error:
-            if source.profile is None or recursive or error.filename != source.path:
+            if source.profile is None or target.profile is not None or error.filename != source.path:
                 raise
             raise IsADirectoryError(
                 error.errno, f"{error.strerror}; --recursive copies it", error.filename
             ) from None
+    copied.add(name)
     return OK
+
+
+def _name(source: Place) -> str:
+    return posixpath.basename(source.path.rstrip("/"))
+
+
+def _check_not_itself(source: Place, target: Place, places: Places) -> None:
+    from_, to = _real(source, places), _real(target, places)
+    if from_ is None or to is None:
+        return
+    if os.path.isdir(to):
+        to = os.path.join(to, os.path.basename(from_.rstrip(b"/")))
+    if os.path.isdir(from_) or not os.path.exists(from_) or not os.path.exists(to):
+        return
+    if os.path.samefile(from_, to):
+        raise OSError(errno.EINVAL, "are the same file", source.path, None, decode(to))
+
+
+def _real(place: Place, places: Places) -> bytes | None:
+    """The path to give to this machine's system; None where the place is elsewhere."""
+    if place.profile is None:
+        return Engine().real(place.path)
+    config = places.filesystem(place.profile).config
+    return Engine(config.local_work_dir).real(place.path) if config.cluster_type == "local" else None
 
 
 def _copy_file(source: Place, target: Place, places: Places, progress: Progress | None) -> None:
     if source.profile is None and target.profile is None:
-        _copy_here(source.path, target.path, progress)
+        Engine().copy(source.path, target.path, progress or (lambda done, total: None))
     elif target.profile is None:
         places.filesystem(source.profile).get(source.path, target.path or ".", progress=progress)
     elif source.profile is None:
         places.filesystem(target.profile).put(source.path, target.path, progress=progress)
     else:
         from_, to = places.filesystem(source.profile), places.filesystem(target.profile)
-        _copy_through(from_, source.path, to, target.path, progress)
-
-
-def _copy_here(source: str, target: str, progress: Progress | None) -> None:
-    Engine().copy(source, target, progress or (lambda done, total: None))
+        _copy_through(from_, source, to, target.path, progress)
 
 
 def _copy_through(
     source_place: ClusterFilesystem,
-    source: str,
+    source: Place,
     target_place: ClusterFilesystem,
     target: str,
     progress: Progress | None,
 ) -> None:
-    """Copy from one place to another, through this machine's memory."""
-    if target_place.isdir(target):
-        target = posixpath.join(target or ".", posixpath.basename(source.rstrip("/")))
-    size = source_place.stat(source).size
-    done = 0
-    with source_place.open(source, "rb") as reader, target_place.open(target, "wb") as writer:
-        for block in _blocks(reader):
-            writer.write(block)
-            done += len(block)
-            if progress:
-                progress(done, size)
-        if done != size:
-            raise OSError(errno.EIO, "the file changed while it was copied", source)
+    """Copy from one place to another: each half is verified, and brings the mode."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="clustrix-") as folder:
+        here = posixpath.join(folder, _name(source))
+        size = source_place.get(source.path, here, progress=_half(progress, 0))
+        target_place.put(here, target, progress=_half(progress, size))
 
 
-def _copy_folder(place: ClusterFilesystem, source: str, target: str) -> int:
-    """Copy a folder of a place to this machine; report what can't be copied, and go on."""
-    root = os.path.abspath(_here(target))
-    name = posixpath.basename(source.rstrip("/"))
-    if name not in ("", ".", "..", "~") and os.path.isdir(root):
-        root = os.path.join(root, encode(name))
-    source = _spelled(place, source)
-    prefix = source.rstrip("/") + "/"
-    # All is listed before anything is made, lest a copy into the folder itself goes on for ever.
-    folders = place.find("*", source, type="d")
-    files = place.find("*", source, detail=True)
-    links = place.find("*", source, type="l")
-
-    def copied(path: str) -> bytes:
-        return os.path.join(root, encode(_below(prefix, path)))
-
-    os.makedirs(root, exist_ok=True)
-    code = each(folders, lambda path: os.makedirs(copied(path), exist_ok=True))
-    code = max(code, _copy_files(place, files, copied))
-    # Links come last, so that nothing is written through one.
-    return max(code, each(links, lambda path: _link(place.readlink(path), copied(path))))
-
-
-def _copy_files(place: ClusterFilesystem, files: Sequence[FileInfo], copied: Callable[[str], bytes]) -> int:
-    done = 0
-    size = sum(info.size for info in files)
-    with Meter(transfer(f"{len(files)} files")) as meter:
-
-        def get(info: FileInfo) -> None:
-            nonlocal done
-            update = meter.progress
-            progress = update and (lambda bytes_done, _: update(done + bytes_done, size))
-            done += place.get(info.path, decode(copied(info.path)), progress=progress)
-
-        return each(files, get, meter.clear)
-
-
-def _link(to: str, name: bytes) -> None:
-    """Make a symbolic link, in the stead of one that is there."""
-    if os.path.islink(name):
-        os.unlink(name)
-    os.symlink(encode(to), name)
-
-
-def _spelled(place: ClusterFilesystem, root: str) -> str:
-    """A root such that all that is found below begins with it and a slash."""
-    if root == "~" or root.startswith("~/"):
-        return place.stat(root).path
-    return "./." if root.rstrip("/") in ("", ".") and not root.startswith("/") else root
-
-
-def _below(prefix: str, path: str) -> str:
-    """The part of a path below a root; nothing that a host says may lead out of it."""
-    rest = path.removeprefix(prefix)
-    if not path.startswith(prefix) or {"", ".", ".."} & set(rest.split("/")):
-        raise BackendIncompatibleError(
-            f"the backend says that {printable(path)!r} is below {printable(prefix)!r}, and it is not; "
-            "the rest was not copied"
-        )
-    return rest
-
-
-def _here(path: str) -> bytes:
-    """A path of this machine, as the system takes it."""
-    return Engine().real(path)
+def _half(progress: Progress | None, before: int) -> Progress | None:
+    """The progress of one of two transfers of a file."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(before + done, total and 2 * total)
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:

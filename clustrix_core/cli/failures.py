@@ -17,13 +17,17 @@ OK = 0
 NO = 1
 USAGE = 2
 FAILURE = 3
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 CLOSED = 141  # 128 and the number of SIGPIPE
 
 
 def complain(message: str) -> None:
-    """Write a line to standard error."""
-    click.echo(f"clustrix: {message}", err=True)
+    """Write a message to standard error."""
+    write_error(f"clustrix: {message}")
+
+
+def write_error(text: str) -> None:
+    """Write lines to standard error; nothing in them, such as a file's name, can steer a terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def report(error: BaseException) -> int:
@@ -76,7 +80,8 @@ def _described(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, ClustrixError) and error.strerror:
         if error.filename is None:
             return error.strerror
-        return f"{printable(os.fsdecode(error.filename))}: {error.strerror}"
+        names = [error.filename] if error.filename2 is None else [error.filename, error.filename2]
+        return f"{' -> '.join(printable(os.fsdecode(name)) for name in names)}: {error.strerror}"
     if isinstance(error, (ClustrixError, OSError, ValueError)):
         return str(error)
     return f"unexpected {type(error).__name__}: {error}; `clustrix --debug ...` shows where it comes from"

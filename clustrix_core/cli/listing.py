@@ -105,10 +105,17 @@ def _question(name: str, summary: str, ask: Question) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="Write the answers as one JSON document.")
     @place_options
     def command(paths: Sequence[Place], as_json: bool, places: Places) -> int:
-        answers = {place: ask(places.filesystem(place.profile), place.path) for place in paths}
+        answers: list[dict[str, object]] = []
+
+        def answer(place: Place) -> int:
+            yes = ask(places.filesystem(place.profile), place.path)
+            answers.append({"path": place.path, name: yes})
+            return OK if yes else NO
+
+        code = each(paths, answer)
         if as_json:
-            Output().document([{"path": place.path, name: answer} for place, answer in answers.items()])
-        return OK if all(answers.values()) else NO
+            Output().document(answers)
+        return code
 
     return command
 

@@ -61,7 +61,7 @@ class Output:
             stream.write(data)
             stream.flush()
         except OSError as error:
-            _drop_output()
+            drop_output()
             if error.errno == errno.EPIPE:
                 raise OutputClosedError from None
             raise OSError(error.errno, error.strerror, "standard output") from None
@@ -260,7 +260,7 @@ def _standard_output() -> BinaryIO:
     return sys.stdout.buffer
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Let the interpreter's last flush go nowhere: what it holds can't be written."""
     if sys.stdout is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -57,6 +57,8 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg]
         self._bare_is_here = bare_is_here
 
     def convert(self, value: str | Place, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        if value == "":
+            self.fail("a path can't be empty; . is the folder where relative paths start", param, ctx)
         return value if isinstance(value, Place) else Place.parse(utf8(value))
 
     def shell_complete(
@@ -91,8 +93,16 @@ class Places:
 
     @classmethod
     def of(cls, options: dict[str, Any], trace: bool = False) -> Places:
-        """Take the options that `place_options` adds out of all of a command's parameters."""
-        profile, kind, host, user, workdir = (options.pop(name, None) for name in _OPTIONS)
+        """Take the options that `place_options` adds out of all of a command's parameters.
+
+        Raises:
+            click.UsageError: one is empty, or they contradict each other.
+        """
+        given = {name: options.pop(name, None) for name in _OPTIONS}
+        for name, value in given.items():
+            if value == "":
+                raise click.UsageError(f"--{name} is empty: give a value, or leave it out")
+        profile, kind, host, user, workdir = given.values()
         fields = {"cluster_host": host, "username": user}
         if any((kind, host, user, workdir)):
             fields["cluster_type"] = kind or ("ssh" if host else "local")

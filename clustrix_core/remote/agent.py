@@ -358,9 +358,10 @@ def main(marker: bytes, work_dir: "str | None") -> None:
     os.dup2(2, 1)  # nothing else may write among the frames
     engine = Engine(work_dir)
     try:
-        os.listdir(engine.real("."))
+        if not engine.isdir("."):
+            hello["error"] = "there is no such directory"
     except OSError as error:
-        hello["error"] = told(error)
+        hello["error"] = error.strerror
     agent = Agent(engine, 0, sink)
     os.write(sink, marker)
     agent.send(0, HELLO, json.dumps(hello).encode("ascii"))

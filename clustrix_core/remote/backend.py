@@ -79,7 +79,7 @@ class RemoteBackend(ABC):
             started.close()
             raise ConfigError(
                 f"remote_work_dir {printable(work_dir or '~')!r} on {self.place_name()}: "
-                f"{started.hello['error'][1]}; make it there, or correct the config"
+                f"{started.hello['error']}; make it there, or correct the config"
             )
         return started
 

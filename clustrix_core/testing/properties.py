@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Entry, Gardener, Truth
 from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect, facts
+from clustrix_core.testing.suite.finding import check_search
 
 ALPHABET = [*"aAb.-~*?[]{},! \n'\\$é", "\udcff", "\udcc3", "\u0301", "🎉", "csv", ".csv"]
 NAMES = (
@@ -30,6 +32,15 @@ PIECES = ["*", "*", "?", "[ab]", "[!a]", "[a-z]", "[z-a]", "[", "]", "[]]", "[!]
 PARTS = st.lists(st.sampled_from(PIECES + ALPHABET), min_size=1, max_size=3).map("".join)
 PART = PARTS.filter(lambda part: part not in (".", ".."))
 PATTERNS = st.lists(PART | st.just("**"), min_size=1, max_size=3).map("/".join)
+SEARCHES = st.fixed_dictionaries(
+    {
+        "pattern": PATTERNS,
+        "path": st.just("any"),
+        "kind": st.sampled_from("ffdl"),
+        "max_depth": st.sampled_from([None, None, 1, 2]),
+        "follow": st.booleans(),
+    }
+)
 GLOBS = st.tuples(PATTERNS, st.sampled_from(["", "", "/"])).map("".join)
 
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -46,7 +57,11 @@ class PropertySuite(SuiteBase):
         gardener.clear()
 
     @SOME
-    @given(entries=ENTRIES, patterns=st.lists(PATTERNS, min_size=1, max_size=6))
+    @given(
+        entries=ENTRIES,
+        patterns=st.lists(PATTERNS, min_size=1, max_size=6),
+        searches=st.lists(SEARCHES, min_size=1, max_size=6),
+    )
     def test_any_tree_is_found_listed_and_added_up(
         self,
         fs: ClusterFilesystem,
@@ -55,6 +70,7 @@ class PropertySuite(SuiteBase):
         place: Place,
         entries: list[Entry],
         patterns: list[str],
+        searches: list[dict[str, Any]],
     ) -> None:
         self.make(gardener, entries)
         questions: list[dict[str, object]] = [
@@ -66,6 +82,7 @@ class PropertySuite(SuiteBase):
             {"ask": "find", "pattern": "*", "path": "any", "follow": True},
         ]
         questions += [{"ask": "find", "pattern": pattern, "path": "any"} for pattern in patterns]
+        questions += [{"ask": "find", "detail": True, **search} for search in searches]
         ls, du, detailed, folders, links, followed, *found = truth.all(questions)
         expect(facts(place, fs.ls("any", detail=True)), facts(place, ls), "ls in detail")
         expect(fs.ls("any"), [record[0].removeprefix("any/") for record in ls], "ls")
@@ -76,7 +93,9 @@ class PropertySuite(SuiteBase):
         expect(fs.find("*", "any", type="l"), links, "find of links")
         expect(fs.find("*", "any", follow_symlinks=True), followed, "find that follows links")
         expect(fs.count_files("any"), du["count"], "count_files")
-        for pattern, paths in zip(patterns, found, strict=True):
+        for search, told in zip(searches, found[len(patterns) :], strict=True):
+            check_search(fs, place, search, told)
+        for pattern, paths in zip(patterns, found, strict=False):
             expect(fs.find(pattern, "any"), paths, f"find({pattern!r})")
             expect(list(fs.iterfind(pattern, "any")), paths, f"iterfind({pattern!r})")
             expect(fs.count_files("any", pattern), len(paths), f"count_files('any', {pattern!r})")

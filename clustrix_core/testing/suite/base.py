@@ -138,7 +138,12 @@ def below_root(place: Place, path: object) -> str:
 
 def facts(place: Place, found: Sequence[FileInfo] | Sequence[list[Any]]) -> list[tuple[Any, ...]]:
     """`FileInfo`s, or the oracle's records, as what can be compared on this place."""
-    return [_facts(place, one if isinstance(one, list) else _record(one)) for one in found]
+    return [_facts(place, _told(place, one) if isinstance(one, list) else _record(one)) for one in found]
+
+
+def _told(place: Place, record: list[Any]) -> list[Any]:
+    """The oracle's record, less what the backend declares that it can't know."""
+    return record if place.has("hardlinks") else [*record[:-1], None]
 
 
 def _record(info: FileInfo) -> list[Any]:
@@ -152,6 +157,4 @@ def _facts(place: Place, record: list[Any]) -> tuple[Any, ...]:
         mtime_ns = mtime_ns // 10**9 * 10**9
     if not place.has("mtime_before_1970") and path.startswith("times/"):
         mtime_ns = max(mtime_ns, 0)
-    if not place.has("hardlinks"):
-        nlink = None
     return path, size, mtime_ns, mode, uid, gid, nlink

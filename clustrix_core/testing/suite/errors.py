@@ -113,6 +113,8 @@ class ErrorTests(SuiteBase):
             reported = {below_root(place, one.filename) for one in failures}
             with partial() as unsized:
                 usage = stranger.du("half")
+            with partial():
+                count = stranger.count_files("half")
         seen = "half/list-only/seen.csv"
         assert reported, "find tells what it could not enter"
         assert all(path.startswith("half/list-only") for path in reported), f"only that: {reported}"
@@ -123,6 +125,11 @@ class ErrorTests(SuiteBase):
         assert "half/plain.csv" in found, "find gives all the rest"
         assert unsized, "du tells which sizes it could not get"
         expect(usage.total_bytes, len("plain"), "du adds up what it can")
+        expect(
+            (count, usage.file_count),
+            (len(found), len(found)),
+            "count_files and du count what find gives, also where sizes are unknown",
+        )
 
     @pytest.mark.parametrize("name", DENIED)
     def test_what_may_not_be_read_raises(

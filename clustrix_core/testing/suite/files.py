@@ -324,6 +324,29 @@ class FileTests(SuiteBase):
         expect(truth("readlink", path=f"{folder}/link"), "old", "the link stays a link")
         expect(truth("stats", path=f"{folder}/old")[3] & 0o7777, 0o640, "put keeps a file's permissions")
 
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o777])
+    def test_put_and_get_give_a_new_file_the_mode_of_the_source(
+        self,
+        files: ClusterFilesystem,
+        truth: Truth,
+        gardener: Gardener,
+        folder: str,
+        tmp_path: Path,
+        mode: int,
+    ) -> None:
+        here, there = tmp_path / "source", f"{folder}/new"
+        here.write_bytes(b"new")
+        here.chmod(mode)
+        files.put(here, there)
+        files.open(f"{folder}/usual", "a").close()
+        put, usual = (truth("stats", path=path)[3] for path in (there, f"{folder}/usual"))
+        check_new_mode(put, mode, usual, "put")
+        gardener.plant(folder, [("mode", "old", oct(mode))])
+        files.get(f"{folder}/old", tmp_path / "target")
+        (tmp_path / "usual").touch()
+        got, usual = ((tmp_path / name).stat().st_mode for name in ("target", "usual"))
+        check_new_mode(got, mode, usual, "get")
+
     def test_get_follows_links(self, files: ClusterFilesystem, folder: str, tmp_path: Path) -> None:
         files.get(f"{folder}/link", tmp_path / "target")
         expect((tmp_path / "target").read_bytes(), OLD, "get follows a link")
@@ -369,3 +392,10 @@ class FileTests(SuiteBase):
 
     def check_folder(self, truth: Truth, folder: str, names: list[str]) -> None:
         expect(truth("ls", path=folder), names, "no temporary file is left behind, and nothing is missing")
+
+
+def check_new_mode(made: int, source: int, usual: int, operation: str) -> None:
+    """A copy has the source's permissions under the umask, which shows in the mode of a usual new file."""
+    promise = f"{operation} gives a new file the source's permissions, {source:o}, under the umask"
+    expect(oct(made & 0o666), oct(source & usual & 0o666), promise)
+    expect(made & 0o100, source & 0o100, f"{promise}: a script stays executable")

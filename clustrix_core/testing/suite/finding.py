@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from errno import ELOOP, ENOENT, ENOTDIR
+from itertools import product
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ SPELLINGS = [
     "./~",
     "./~/",
 ]
+COMBINED = ["*", "*.csv", "*/*", "data/*.csv", "**/*.csv", "*/**/*"]
 
 
 class FindingTests(SuiteBase):
@@ -210,6 +212,21 @@ class FindingTests(SuiteBase):
                 f"max_depth={depth} gives {depth} levels",
             )
 
+    @pytest.mark.parametrize("kind", TYPES)
+    @pytest.mark.parametrize("follow", [False, True], ids=["as they are", "followed"])
+    def test_find_keeps_all_its_options_together(
+        self, fs: ClusterFilesystem, truth: Truth, place: Place, follow: bool, kind: EntryType
+    ) -> None:
+        # Whether a followed folder that is its own ancestor is given as a folder is left open.
+        roots = ["project"] if follow and kind == "d" else ["project", "links"]
+        choices: list[dict[str, object]] = [
+            {"pattern": pattern, "path": root, "kind": kind, "max_depth": depth, "follow": follow}
+            for root, pattern, depth in product(roots, COMBINED, (None, 1, 2))
+        ]
+        answers = truth.all([{"ask": "find", "detail": True, **choice} for choice in choices])
+        for choice, told in zip(choices, answers, strict=True):
+            check_search(fs, place, choice, told)
+
     def test_find_refuses_a_depth_below_one(self, fs: ClusterFilesystem) -> None:
         for depth in (0, -1):
             with pytest.raises(ValueError, match="max_depth"):
@@ -308,6 +325,22 @@ class FindingTests(SuiteBase):
         seen: list[tuple[int, int | None]] = []
         found = fs.find("*", progress=lambda done, total: seen.append((done, total)))
         check_progress(seen, len(found), "find")
+
+
+def check_search(fs: ClusterFilesystem, place: Place, choice: dict[str, Any], told: list[Any]) -> None:
+    """One search by the oracle's arguments gives what the oracle told: as paths, streamed, in detail."""
+    arguments = (choice["pattern"], choice["path"])
+    options = {
+        "type": choice["kind"],
+        "max_depth": choice["max_depth"],
+        "follow_symlinks": choice["follow"],
+    }
+    said = f"find{arguments} keeps each of {options}"
+    paths = [record[0] for record in told]
+    expect(fs.find(*arguments, **options), paths, said)
+    expect(list(fs.iterfind(*arguments, **options)), paths, f"iter{said}")
+    detailed = fs.find(*arguments, detail=True, **options)
+    expect(facts(place, detailed), facts(place, told), f"{said} in detail, too")
 
 
 def check_progress(seen: list[tuple[int, int | None]], at_least: int, operation: str) -> None:

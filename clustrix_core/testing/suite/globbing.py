@@ -11,6 +11,7 @@ from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Gardener, Truth
 from clustrix_core.testing.place import Place
 from clustrix_core.testing.suite.base import SuiteBase, expect, refuses
+from clustrix_core.testing.suite.finding import check_progress
 from clustrix_core.testing.suite.matching import NAMES, WILD
 
 PATTERNS = [
@@ -292,6 +293,15 @@ class GlobbingTests(SuiteBase):
     def test_glob_refuses_patterns_that_cannot_match(self, fs: ClusterFilesystem, pattern: str) -> None:
         with pytest.raises(ValueError, match=r"\w"):
             fs.glob(pattern)
+
+    def test_glob_reports_progress(self, fs: ClusterFilesystem) -> None:
+        for pattern in ("*/*", "**"):
+            seen: list[tuple[int, int | None]] = []
+
+            def note(done: int, total: int | None, seen: list[tuple[int, int | None]] = seen) -> None:
+                seen.append((done, total))
+
+            check_progress(seen, len(fs.glob(pattern, progress=note)), f"glob({pattern!r})")
 
 
 def check_glob(fs: ClusterFilesystem, truth: Truth, patterns: list[str], path: str) -> None:

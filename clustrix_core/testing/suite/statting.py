@@ -123,6 +123,8 @@ class StattingTests(SuiteBase):
             facts(place, found), facts(place, told), "stat(follow_symlinks=False) tells of the link itself"
         )
         assert all(info.is_symlink for info in found), "a link that isn't followed is_symlink"
+        returned = fs.stat(links, follow_symlinks=False, on_error="return")
+        expect(returned, found, "stat(follow_symlinks=False) does so with on_error='return', too")
 
     def test_stat_of_many_returns_failures_in_their_place(self, fs: ClusterFilesystem, place: Place) -> None:
         found = fs.stat(

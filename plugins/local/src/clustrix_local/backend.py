@@ -45,11 +45,12 @@ class LocalBackend:
 
     def _check_work_dir(self, path: str) -> None:
         try:
-            self._engine.ls(".")
+            if self._engine.isdir("."):
+                return
+            problem = "there is no such directory; make it, or correct the config"
         except OSError as error:
-            raise ConfigError(
-                f"local_work_dir {printable(path)!r}: {error.strerror}; make it, or correct the config"
-            ) from None
+            problem = f"{error.strerror}; correct the config"
+        raise ConfigError(f"local_work_dir {printable(path)!r}: {problem}")
 
     @hookimpl
     def clustrix_ls(self, path: str, detail: bool) -> list[str] | list[FileInfo]:
