@@ -929,3 +929,11 @@ def test_starting_up_imports_little(args: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_paths_with_a_colon_are_taken_back(run: Here, here: Path) -> None:
+    (here / "a:b").write_text("mine")
+    assert run("find", "-0", "a*").out == b"./a:b\0"
+    assert run("glob", "a*").lines == ["./a:b"]
+    assert run("cat", "./a:b").out == b"mine"
+    assert json.loads(run("find", "--json", "a*").out) == ["a:b"]

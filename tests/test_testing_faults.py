@@ -401,7 +401,7 @@ CAUGHT_BY = {
     GlobsThroughLinks: "test_glob_stars_do_not_pass_through_links",
     WritesInPlace: "test_open_w_shows_no_half_file",
     PublishesHalfFiles: "test_open_w_left_by_an_exception_changes_nothing[wb-old]",
-    GetsPrivateFiles: "test_put_and_get_give_a_new_file_the_mode_of_the_source[438]",
+    GetsPrivateFiles: "test_put_and_get_give_a_new_file_the_mode_of_the_source[511]",
     PutsPrivateFiles: "test_put_and_get_give_a_new_file_the_mode_of_the_source[511]",
     InventsLinkCounts: "test_stat_tells_what_os_stat_tells",
     ForgetsProgressOfGlob: "test_glob_reports_progress",

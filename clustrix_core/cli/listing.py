@@ -182,7 +182,7 @@ def find(
         if long:
             output.infos(_cleared(found, meter), "path", human)
         else:
-            output.names(_cleared(found, meter))
+            output.paths(_cleared(found, meter))
     return OK
 
 
@@ -213,7 +213,7 @@ def glob(
         found = places.filesystem(place.profile).glob(
             pattern, place.path, on_error=on_error, progress=meter.progress
         )
-    return OK if output.names([found]) else NO
+    return OK if output.paths([found]) else NO
 
 
 @click.command()

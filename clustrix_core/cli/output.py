@@ -89,6 +89,10 @@ class Output:
             self.text("".join(f"{self.name(name)}{end}" for name in batch))
         return count
 
+    def paths(self, batches: Iterable[list[str]]) -> int:
+        """Write paths as they come, so that commands take them back; return how many there were."""
+        return self.names(batches if self.as_json else map(_unmistakable, batches))
+
     def infos(self, batches: Iterable[list[FileInfo]], label: str, human: bool) -> None:
         """Write the status of files as they come: the rows of a table, or JSON objects.
 
@@ -184,6 +188,11 @@ def output_options(*, null: bool) -> Callable[[Callable[..., int]], Callable[...
         )(wrapper)
 
     return decorator
+
+
+def _unmistakable(paths: list[str]) -> list[str]:
+    """Paths of which none can be taken for a profile and a path: `./a:b` rather than `a:b`."""
+    return [f"./{path}" if ":" in path.partition("/")[0] else path for path in paths]
 
 
 def quoted(name: str) -> str:
