@@ -196,7 +196,13 @@ class ClusterConfig(BaseModel):
         ConfigError: fields are wrong. The message lists all of them, and shows no secret.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        hide_input_in_errors=True,
+        ser_json_inf_nan="constants",
+        validate_default=True,
+    )
     __slots__ = ("_hash",)
 
     cluster_type: str = Field(

@@ -406,14 +406,11 @@ class Ssh(LocalBackend):
         return [config.cluster_host, config.username, config.remote_work_dir, path]
 """
     with FakeSite(tmp_path / "site") as site:
-        site.add("far-away", "1", backends={"fakessh": "fakessh:Ssh"}, modules={"fakessh": source})
+        site.add("far-away", "1", backends={"ssh": "fakessh:Ssh"}, modules={"fakessh": source})
         options = ["--host", "h.edu", "--user", "me", "--workdir", str(tmp_path)]
-        result = run("ls", "--type", "fakessh", *options, "data")
-    assert (result.err, result.lines) == ("", ["h.edu", "me", str(tmp_path), "data"])
-    from clustrix_core.cli.places import Places
-
-    place = Places.of({"host": "h.edu"}).config("")
-    assert (place.cluster_type, place.cluster_host, place.username) == ("ssh", "h.edu", None)
+        for type_options in ([], ["--type", "ssh"]):
+            result = run("ls", *type_options, *options, "data")
+            assert (result.err, result.lines) == ("", ["h.edu", "me", str(tmp_path), "data"])
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,6 @@ def _shown(config: ClusterConfig) -> dict[str, Any]:
     secret = secret_fields(model) | {name for name, field in model.model_fields.items() if not field.repr}
     hidden = {name for name in secret if getattr(config, name) is not None}
     values = config.model_dump(mode="json", include=model.model_fields.keys() - hidden)
-    values["environment_variables"] = dict.fromkeys(values["environment_variables"], "***")
     return {name: "***" if name in hidden else _finite(values[name]) for name in model.model_fields}
 
 

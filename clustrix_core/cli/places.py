@@ -129,10 +129,10 @@ class Places:
     def config(self, name: str) -> ClusterConfig:
         from clustrix_core.config import ClusterConfig
         from clustrix_core.errors import ConfigError
-        from clustrix_core.profiles import get_config, load_config
+        from clustrix_core.profiles import fill_secrets, get_config, load_config
 
         if self._fields:
-            return ClusterConfig(**self._fields)
+            return fill_secrets(ClusterConfig(**self._fields))
         if self._profile is not None:
             return load_config(self._profile)
         if not name:
