@@ -975,7 +975,7 @@ class Replacement(io.FileIO):
         if not self.before:
             mask = os.umask(0o077)
             os.umask(mask)
-            os.fchmod(self.fileno(), permissions & ~mask)
+            os.fchmod(self.fileno(), permissions & 0o777 & ~mask)  # what the far side says sets no id
 
     def commit(self) -> None:
         """Give the file its name. What is written afterwards is lost."""

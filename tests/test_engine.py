@@ -263,3 +263,11 @@ def test_a_directory_that_fails_while_it_is_read(tmp_path: Path, monkeypatch: py
         with pytest.raises(OSError, match="Input/output") as raised:
             walk("bad", failures.append)
         assert raised.value.filename == "bad"
+
+
+def test_permissions_from_elsewhere_set_no_id(tmp_path: Path) -> None:
+    with Engine(str(tmp_path)).open("f", "wb", 0o600) as file:
+        assert isinstance(file, engine.Replacement)
+        file.permit(0o6755)
+        file.commit()
+    assert (tmp_path / "f").stat().st_mode & 0o7000 == 0
