@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The tests start servers in namespaces of their own and read files as other users.
+# The tests install and start servers, in namespaces of their own, and read files as other users.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTEST_ARGS ?=
 
@@ -15,6 +15,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready-test
 	@[ -z "$(ROOT)" ] || echo "make test needs root for its throwaway servers and users; sudo may ask for your password"
+	$(ROOT) sh tests/install-servers
 	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
 lint: $(VENV)/ready-lint
@@ -39,12 +40,12 @@ check: test lint types wheels docs
 clean:
 	rm -rf $(VENV) build dist docs/_build
 
-$(VENV)/ready: pyproject.toml plugins/local/pyproject.toml
+$(VENV)/ready: pyproject.toml plugins/local/pyproject.toml plugins/ssh/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Clustrix needs Python 3.10 or newer; $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --editable plugins/local
+	$(BIN)/python -m pip install --quiet --editable . --editable plugins/local --editable plugins/ssh
 	touch $@
 
 $(VENV)/ready-%: $(VENV)/ready

@@ -1,6 +1,6 @@
 """`ClusterConfig`: which place to work in, and how to reach it. Immutable and hashable."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: pydantic would have to evaluate the text of each annotation.
 
 import os
 import re
@@ -20,12 +20,11 @@ from pydantic import (
     SecretBytes,
     SecretStr,
     SerializationInfo,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema, from_json
+from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from clustrix_core.errors import ConfigError, near, printable
 
@@ -68,7 +67,7 @@ class FrozenMapping(Mapping[K, V]):
     def __repr__(self) -> str:
         return repr(self._items)
 
-    def __reduce__(self) -> tuple[type[FrozenMapping[K, V]], tuple[dict[K, V]]]:
+    def __reduce__(self) -> tuple[type["FrozenMapping[K, V]"], tuple[dict[K, V]]]:
         # Without the hash: those of strings differ from one process to the next.
         return type(self), (self._items,)
 
@@ -292,7 +291,7 @@ class ClusterConfig(BaseModel):
         return name
 
     @classmethod
-    def model_validate(cls, obj: Any, **_options: Any) -> Self:
+    def model_validate(cls, obj: Any, **_options: Any) -> "Self":
         """Make a config of a mapping of fields. Raises `ConfigError`, as calling the class does."""
         if isinstance(obj, cls):
             return obj
@@ -301,7 +300,7 @@ class ClusterConfig(BaseModel):
         return cls(**obj)
 
     @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **_options: Any) -> Self:
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **_options: Any) -> "Self":
         """Make a config of a JSON object. Raises `ConfigError`, as calling the class does."""
         try:
             fields = from_json(json_data)
@@ -309,7 +308,7 @@ class ClusterConfig(BaseModel):
             raise ConfigError(f"this is no valid JSON: {failure}") from None
         return cls.model_validate(fields)
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Self":
         """The same config with some fields changed; unlike pydantic's, this validates them.
 
         Args:
@@ -348,9 +347,18 @@ class ClusterConfig(BaseModel):
                 )
             super().__setattr__(name, value)
 
-    @model_serializer(mode="wrap", when_used="json")
-    def _dump_masked(self, dump: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]
-        # An annotation would take the place of the fields in the JSON schema of what is dumped.
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler, /
+    ) -> CoreSchema:
+        # As `@model_serializer` does, whose module costs more to import than this class.
+        schema = handler(source)
+        model: dict[str, Any] = handler.resolve_ref_schema(schema)  # type: ignore[assignment]
+        masking = core_schema.wrap_serializer_function_ser_schema(cls._dump_masked, when_used="json")
+        model.setdefault("serialization", masking)
+        return schema
+
+    def _dump_masked(self, dump: SerializerFunctionWrapHandler) -> Any:
         masked = self.__copy__()
         object.__setattr__(masked, "__pydantic_extra__", dict.fromkeys(self.__pydantic_extra__ or (), "***"))
         return dump(masked)
@@ -434,7 +442,7 @@ def _freeze_unclaimed(fields: dict[str, Any], model: type[BaseModel]) -> list[Pr
 
 def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
     requirement = re.sub(r"^(Value error|Assertion failed), ", "", error["msg"])
-    requirement = requirement.replace("Input should", "it should")
+    requirement = requirement.replace("Input should", "it should").replace("a valid tuple", "a list")
     if not error["loc"]:
         return Problem("", requirement)
     field, *inner = error["loc"]

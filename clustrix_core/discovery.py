@@ -13,9 +13,8 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from clustrix_core.errors import (
     BackendIncompatibleError,
@@ -27,28 +26,34 @@ from clustrix_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution
 
     from clustrix_core.validation import Backend
 
-Kind = Literal["backend", "extension"]
+Kind = Literal["backend", "extension", "command"]
 
-GROUPS: dict[Kind, str] = {"backend": "clustrix.backends", "extension": "clustrix.extensions"}
+GROUPS: dict[Kind, str] = {
+    "backend": "clustrix.backends",
+    "extension": "clustrix.extensions",
+    "command": "clustrix.commands",
+}
 """The entry-point group of each kind of plugin."""
 
 # Only these are named in a `pip install` line: any other name on an index may be anybody's.
 _OWN: dict[Kind, dict[str, str]] = {
     "backend": {"local": "clustrix-local", "ssh": "clustrix-ssh", "slurm": "clustrix-slurm"},
     "extension": {"trace": "clustrix-core"},
+    "command": {"trust": "clustrix-ssh"},
 }
 
+_UNNAMED = "(unnamed distribution)"
 
-@dataclass(frozen=True, order=True, slots=True)
-class Plugin:
+
+class Plugin(NamedTuple):
     """A plugin that is installed, as its metadata describes it.
 
     Attributes:
-        kind: `"backend"` or `"extension"`.
+        kind: `"backend"`, `"extension"` or `"command"`.
         name: what selects it: the config's `cluster_type`, or an item of its `extensions`.
         distribution: the name of the distribution that it comes from.
         version: that distribution's version.
@@ -76,15 +81,27 @@ def installed(kind: Kind) -> tuple[Plugin, ...]:
     Returns:
         One `Plugin` for each name and distribution; two distributions that claim one name are both there.
     """
-    from importlib.metadata import entry_points  # costs some ten milliseconds
+    plugins: set[Plugin] = set()
+    seen: set[str] = set()
+    for distribution in _offering(GROUPS[kind]):
+        name, version = _origin(distribution)
+        project = re.sub(r"[-_.]+", "-", name).lower()
+        if project in seen:  # say, the leftover of an upgrade: the first on the path counts
+            continue
+        if name != _UNNAMED:
+            seen.add(project)
+        entries = distribution.entry_points.select(group=GROUPS[kind])
+        plugins.update(Plugin(kind, entry.name, name, version, entry.value) for entry in entries)
+    return tuple(sorted(plugins))
 
-    plugins: dict[tuple[str, str], Plugin] = {}
-    for entry in entry_points(group=GROUPS[kind]):
-        distribution, version = _origin(entry)
-        plugin = Plugin(kind, entry.name, distribution, version, entry.value)
-        # A distribution can be met twice, say as a leftover of an upgrade: the first on the path counts.
-        plugins.setdefault((entry.name, re.sub(r"[-_.]+", "-", distribution).lower()), plugin)
-    return tuple(sorted(plugins.values()))
+
+def _offering(group: str) -> Iterator[Distribution]:
+    """The distributions with entry points of a group, found without parsing what all the others have."""
+    from importlib.metadata import distributions  # costs some ten milliseconds
+
+    for distribution in distributions():
+        if group in (distribution.read_text("entry_points.txt") or ""):
+            yield distribution
 
 
 @cache  # keeps no failures, so that a plugin can be installed or repaired while the process runs
@@ -243,13 +260,16 @@ def _not_found(kind: Kind, name: str) -> str:
     return f"no {kind} {name!r} is installed. {hint}Installed {kind}s: {there} (see `clustrix plugins`)"
 
 
-def _origin(entry: EntryPoint) -> tuple[str, str]:
-    """The name and version of an entry's distribution, even where a broken install left it without them."""
+def _origin(distribution: Distribution) -> tuple[str, str]:
+    """A distribution's name and version, even where a broken install left it without them."""
+    # Not `distribution.metadata`: that imports a parser of e-mails, and parses all of a README with it.
     try:
-        metadata = entry.dist.metadata  # type: ignore[union-attr]
-        return metadata["Name"] or "(unnamed distribution)", metadata["Version"] or "(no version)"
-    except Exception:  # which one depends on the Python
-        return "(unnamed distribution)", "(no version)"
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    except (OSError, UnicodeError):
+        text = ""
+    headers = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    values = {name: value.strip() for name, _, value in headers}
+    return values.get("Name") or _UNNAMED, values.get("Version") or "(no version)"
 
 
 def _described(error: BaseException) -> str:

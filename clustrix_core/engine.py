@@ -23,13 +23,13 @@ from itertools import chain
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing costs more than some of the operations
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
-    Record = tuple[str, int, int, int, int, int, int]
+    Record = tuple[str, int, int, int, int, int, int | None]
     Fail = Callable[[OSError], object]
     Tick = Callable[[int], object]
-    Look = Callable[[bytes], os.stat_result]
     Part = tuple[bytes, bytes, list[bytes]]  # a folder, what its names begin with in results, names
-    Identity = tuple[int, int]
+    Identity = Any  # of a directory: what is hashable and the same for all paths to it
     Folder = tuple[bytes, bytes, int, frozenset[Identity]]  # …, depth, the identities above
 
 LIMIT_OF_BRACES = 10000
@@ -365,35 +365,6 @@ def parts(
         yield folder, prefix, run
 
 
-def follow_links(
-    listing: Listing, folder: bytes, prefix: bytes, ancestors: "frozenset[Identity]", fail: "Fail"
-) -> None:
-    """Sort links by what they point to, as `find -L`; leave out folders that are their own ancestors."""
-    links, listing.links = listing.links, []
-    for name in links:
-        try:
-            mode = os.stat(folder + b"/" + name).st_mode
-        except OSError as error:
-            if error.errno in ABSENT:
-                listing.links.append(name)
-            else:
-                fail(renamed(error, prefix + name))
-            continue
-        if st_.S_ISREG(mode):
-            listing.files.append(name)
-        elif st_.S_ISDIR(mode):
-            listing.dirs.append(name)
-        else:
-            listing.others.append(name)
-    for name in listing.dirs:
-        try:
-            listing.ids[name] = identity(os.stat(folder + b"/" + name))
-        except OSError as error:
-            if error.errno not in ABSENT:  # removed since it was listed
-                fail(renamed(error, prefix + name))
-    listing.dirs = [name for name in listing.dirs if listing.ids.get(name, None) not in ancestors | {None}]
-
-
 class Engine:
     """The operations, with relative paths starting at `work_dir` (text), or at the current directory."""
 
@@ -402,13 +373,45 @@ class Engine:
         if work_dir:
             self.base = self.real(work_dir).rstrip(b"/") + b"/"
 
+    # the system: an engine for files that are out of its reach asks somebody else
+
+    scan = staticmethod(scan)
+
+    def home(self) -> bytes:
+        return os.path.expanduser(b"~")
+
+    def look(self, real: bytes, follow: bool = True) -> os.stat_result:
+        return os.stat(real) if follow else os.lstat(real)
+
+    def looks(self, reals: "list[bytes]", follow: bool = True) -> "Iterator[os.stat_result | OSError]":
+        """The status of each, or why there is none."""
+        for real in reals:
+            try:
+                yield self.look(real, follow)
+            except OSError as error:
+                yield error
+
+    def names(self, real: bytes) -> "list[bytes]":
+        return os.listdir(real)
+
+    def target(self, real: bytes) -> bytes:
+        return os.readlink(real)
+
+    def identities(self, reals: "list[bytes]") -> "Iterator[Identity | OSError]":
+        """What tells whether two paths lead to the same directory."""
+        for status in self.looks(reals):
+            yield status if isinstance(status, OSError) else identity(status)
+
+    def expect(self, folders: "list[bytes]", depth: float = 1, hidden: bool = True) -> None:
+        """These folders will be read, and to that depth what is in them."""
+
     # paths
 
     def real(self, path: str) -> bytes:
         """The path to give to the system."""
         given = encode(path)
         if is_at_home(path):
-            return os.path.expanduser(b"~").rstrip(b"/") + given[1:] or b"/"
+            return self.home().rstrip(b"/") + given[1:] or b"/"
         if given.startswith(b"/"):
             return given
         return self.base + given or b"."
@@ -449,10 +452,18 @@ class Engine:
         except OSError as error:
             raise renamed(error, path) from None
 
+    def stats(self, paths: "list[str]", follow: bool) -> "Iterator[Record | OSError]":
+        """The record of each, or why there is none."""
+        for path in paths:
+            try:
+                yield self.stat(path, follow)
+            except OSError as error:
+                yield error
+
     def mode(self, path: str) -> int:
         """`st_mode`, links followed; 0 where there is nothing."""
         try:
-            return os.stat(self.real(path)).st_mode
+            return self.look(self.real(path)).st_mode
         except OSError as error:
             if error.errno in ABSENT:
                 return 0
@@ -469,7 +480,7 @@ class Engine:
 
     def readlink(self, path: str) -> str:
         try:
-            return decode(os.readlink(self.real(path)))
+            return decode(self.target(self.real(path)))
         except OSError as error:
             raise renamed(error, path) from None
 
@@ -478,7 +489,7 @@ class Engine:
     def ls(self, path: str) -> bytes:
         """The blob of the names, sorted."""
         try:
-            return b"\0".join(sorted(os.listdir(self.real(path))))
+            return b"\0".join(sorted(self.names(self.real(path))))
         except OSError as error:
             raise renamed(error, path) from None
 
@@ -507,7 +518,7 @@ class Engine:
     def status(self, path: str) -> os.stat_result:
         """The root of a recursion, followed when it is a link."""
         try:
-            return os.stat(self.real(path))
+            return self.look(self.real(path))
         except OSError as error:
             raise renamed(error, path) from None
 
@@ -577,7 +588,8 @@ class Engine:
         folder, prefix = self.root(path)
         select, depth_of_pattern = selector(pattern, prefix)
         limit = min(depth for depth in (max_depth, depth_of_pattern, float("inf")) if depth)
-        ancestors = frozenset([identity(self.status(path))] if follow else [])
+        ancestors = frozenset(self.identities([folder]) if follow else [])  # type: frozenset[Any]
+        self.expect([folder], limit)
         entries = 0
         pending = [(folder, prefix, 1, ancestors)]  # type: list[Part | Folder]
         while pending:
@@ -587,7 +599,7 @@ class Engine:
                 continue
             folder, prefix, depth, ancestors = item
             try:
-                listing = scan(folder, prefix, fail)
+                listing = self.scan(folder, prefix, fail)
             except OSError as error:
                 if depth == 1:
                     raise renamed(error, path) from None
@@ -595,7 +607,7 @@ class Engine:
                     fail(renamed(error, prefix))
                 continue
             if follow:
-                follow_links(listing, folder, prefix, ancestors, fail)
+                self.follow_links(listing, folder, prefix, ancestors, fail)
             entries += listing.size()
             tick(entries)
             names = select(listing.of_type(kind), prefix)
@@ -603,6 +615,32 @@ class Engine:
             if not prefix:
                 names, dirs = guarded(names), guarded(dirs)
             pending.extend(reversed(list(parts(item, names, dirs, listing.ids))))
+
+    def follow_links(
+        self, listing: Listing, folder: bytes, prefix: bytes, ancestors: "frozenset[Any]", fail: "Fail"
+    ) -> None:
+        """Sort links by what they point to, as `find -L`; leave out folders that are their own ancestors."""
+        links, listing.links = listing.links, []
+        for name, status in zip(links, self.looks([folder + b"/" + name for name in links])):
+            if isinstance(status, OSError):
+                if status.errno in ABSENT:
+                    listing.links.append(name)
+                else:
+                    fail(renamed(status, prefix + name))
+            elif st_.S_ISREG(status.st_mode):
+                listing.files.append(name)
+            elif st_.S_ISDIR(status.st_mode):
+                listing.dirs.append(name)
+            else:
+                listing.others.append(name)
+        dirs, listing.dirs = listing.dirs, []
+        for name, found in zip(dirs, self.identities([folder + b"/" + name for name in dirs])):
+            if isinstance(found, OSError):
+                if found.errno not in ABSENT:  # removed since it was listed
+                    fail(renamed(found, prefix + name))
+            elif found not in ancestors:
+                listing.ids[name] = found
+                listing.dirs.append(name)
 
     def du(self, path: str, fail: "Fail", tick: "Tick" = no_tick) -> "tuple[int, int]":
         """`(bytes, files)`: apparent bytes, each inode once; files, each name."""
@@ -612,6 +650,7 @@ class Engine:
         total = files = entries = 0
         counted = set()  # type: set[Identity] # inodes with several names
         folder, prefix = self.root(path)
+        self.expect([folder], float("inf"))
         pending = [(folder, prefix)]
         while pending:
             folder, prefix = pending.pop()
@@ -682,21 +721,22 @@ class Engine:
 
     # files
 
-    def open(self, path: str, mode: str, permissions: int = 0o666) -> io.FileIO:
+    def open(self, path: str, mode: str, permissions: int = 0o666, key: str = "") -> "File":
         """A raw file; `mode` is `rb`, `ab`, `r+b`, or `wb` and `xb`, which give a `Replacement`.
 
-        `permissions` are those of a new file, before the umask.
+        `permissions` are those of a new file, before the umask. By its `key` a copy that was broken off
+        is found again.
         """
         try:
-            file = self.open_real(self.real(path), mode, permissions)
+            file = self.open_real(self.real(path), mode, permissions, key)
         except OSError as error:
             raise renamed(error, path) from None
         file.name = path
         return file
 
-    def open_real(self, real: bytes, mode: str, permissions: int) -> io.FileIO:
+    def open_real(self, real: bytes, mode: str, permissions: int, key: str) -> "File":
         if mode not in ("wb", "xb"):
-            return io.FileIO(real, mode.replace("b", ""))
+            return File(real, mode.replace("b", ""))
         if mode == "xb" and os.path.lexists(real):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), real)
         target = os.path.realpath(real)
@@ -707,11 +747,11 @@ class Engine:
                 raise
             if real.endswith(b"/"):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), real) from None
-            return Replacement(target, None, permissions, mode == "xb")
+            return Replacement(target, None, permissions, mode == "xb", key)
         if not st_.S_ISREG(before.st_mode):  # a directory is refused here, a device or FIFO is written to
-            return io.FileIO(target, "w")
+            return File(target, "w")
         os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))  # is it ours to write?
-        return Replacement(target, before, 0o600, False)
+        return Replacement(target, before, 0o600, False, key)
 
     def inside(self, path: str, name: str) -> str:
         """The file meant by a target: a directory stands for a file of that name in it."""
@@ -723,18 +763,15 @@ class Engine:
 
         target = self.inside(target, os.path.basename(source.rstrip("/")))
         with self.open(source, "rb") as reader:
-            before = os.fstat(reader.fileno())
+            before = reader.status()
             with self.open(target, "wb", before.st_mode & 0o777) as writer:
                 sent = sha256()
                 done = 0
-                for block in blocks(reader):
+                for block in content(reader, before):
                     sent.update(block)
-                    write_all(writer, block)
+                    writer.write_all(block)
                     done += len(block)
                     tick(done, max(done, before.st_size))
-                    if 0 < before.st_size < done:  # it grows, perhaps as fast as it is read
-                        break
-                check_unchanged(reader, before)
                 commit_verified(writer, sent.hexdigest())
         return done
 
@@ -745,7 +782,7 @@ class Engine:
         if not pattern:
             raise ValueError("the pattern is empty; '*' matches every name that doesn't begin with a dot")
         found = set()  # type: set[bytes]
-        scans = Scans(fail, tick)
+        scans = Scans(self, fail, tick)
         patterns = expand_braces(pattern)
         absolute = [plain for plain in patterns if plain.startswith("/")]
         at_home = [plain for plain in patterns if is_at_home(plain)]
@@ -764,9 +801,9 @@ class Engine:
         for pattern in patterns:
             below = pattern[1:].lstrip("/")
             if below:
-                for path in Globber(scans, home + b"/", home + b"/").matches([below]):
+                for path in Globber(scans, b"", b"").matches([below], home + b"/"):
                     yield path
-            elif scans.status(os.stat, home or b"/", home):
+            elif list(scans.present(home or b"/", home, [b""])):
                 yield home + encode(pattern[1:]) or b"/"
 
     def globber(self, path: str, scans: "Scans") -> "Globber":
@@ -779,8 +816,8 @@ class Engine:
 class Scans:
     """Readings of directories, the last of them kept: after `**` each folder is asked for twice."""
 
-    def __init__(self, fail: "Fail", tick: "Tick") -> None:
-        self.fail, self.tick = fail, tick
+    def __init__(self, engine: Engine, fail: "Fail", tick: "Tick") -> None:
+        self.engine, self.fail, self.tick = engine, fail, tick
         self.entries = 0
         self.last = (None, None)  # type: tuple[bytes | None, Listing | None]
         self.failed = set()  # type: set[bytes]
@@ -793,7 +830,7 @@ class Scans:
 
     def read(self, folder: bytes, prefix: bytes) -> "Listing | None":
         try:
-            listing = scan(folder, prefix, self.fail)
+            listing = self.engine.scan(folder, prefix, self.fail)
         except OSError as error:
             if error.errno in ABSENT:
                 return None
@@ -805,14 +842,15 @@ class Scans:
         self.tick(self.entries)
         return listing
 
-    def status(self, look: "Look", path: bytes, shown: bytes) -> "os.stat_result | None":
-        """The status of a path, or None; `look` is `os.stat` or `os.lstat`."""
-        try:
-            return look(path)
-        except OSError as error:
-            if error.errno not in ABSENT:
-                self.fail(renamed(error, shown))
-            return None
+    def present(
+        self, folder: bytes, prefix: bytes, paths: "list[bytes]", follow: bool = True
+    ) -> "Iterator[tuple[bytes, os.stat_result]]":
+        """Those of the paths that are there, and their status."""
+        for path, status in zip(paths, self.engine.looks([folder + path for path in paths], follow)):
+            if not isinstance(status, OSError):
+                yield path, status
+            elif status.errno not in ABSENT:
+                self.fail(renamed(status, prefix + path))
 
 
 class Globber:
@@ -821,11 +859,14 @@ class Globber:
     def __init__(self, scans: Scans, folder: bytes, prefix: bytes) -> None:
         self.scans, self.folder, self.prefix = scans, folder, prefix
 
-    def matches(self, patterns: "list[str]") -> "Iterator[bytes]":
-        """Iterate over the matches, spelled with the root's prefix; some may come twice."""
+    def matches(self, patterns: "list[str]", start: bytes = b"") -> "Iterator[bytes]":
+        """Iterate over the matches, spelled with the root's prefix; some may come twice.
+
+        `start` is a folder, ending in a slash, that stands before each pattern.
+        """
         for pattern in patterns:
             head, parts = split_at_magic(pattern)
-            paths = [encode(head)]  # type: Iterable[bytes]
+            paths = [start + encode(head)]  # type: Iterable[bytes]
             for part in parts[:-1]:
                 paths = self.enter(paths, part)
             for path in self.finish(paths, parts[-1]):
@@ -838,25 +879,30 @@ class Globber:
             return self.descend(paths)
         if not has_magic(part):
             return [path + encode(part) + b"/" for path in paths]
+        self.expect(paths)
         found = (path + name + b"/" for path in paths for name in self.select(path, part, only_dirs=True))
         return list(dict.fromkeys(found))
 
     def finish(self, paths: "Iterable[bytes]", part: str) -> "Iterable[bytes]":
         if part == "":
-            return (path for path in paths if path and self.isdir(path))
+            return self.dirs([path for path in paths if path])
         if part == "**":
             paths = list(paths)
             below = (path + name for path in self.descend(paths) for name in self.select(path, "*"))
-            return chain((path for path in paths if self.isdir(path)), below)
+            return chain(self.dirs(paths), below)
         if has_magic(part):
+            self.expect(paths)
             return (path + name for path in paths for name in self.select(path, part))
         name = encode(part)
-        return (path + name for path in paths if self.status(os.lstat, path + name))
+        present = self.scans.present(self.folder, self.prefix, [path + name for path in paths], False)
+        return (path for path, _status in present)
 
     def descend(self, paths: "Iterable[bytes]") -> "Iterator[bytes]":
         """Each directory and all below it, neither hidden ones nor through links."""
         seen = set()
         pending = list(paths)
+        self.expect(pending, float("inf"), False)
+        pending.reverse()
         while pending:
             path = pending.pop()
             listing = self.listing(path)
@@ -878,19 +924,27 @@ class Globber:
         names = names if matching is None else matching(names)
         if only_dirs and listing.links:
             links = set(listing.links)
-            names = [name for name in names if name not in links or self.isdir(path + name)]
+            dirs = self.dirs([path + name for name in names if name in links])
+            links.difference_update(name[len(path) :] for name in dirs)
+            names = [name for name in names if name not in links]
         return names
 
-    def listing(self, path: bytes) -> "Listing | None":
+    def real(self, path: bytes) -> bytes:
         folder = self.folder + path
-        return self.scans.listing(folder[:-1] or b"/" if folder else b".", self.prefix + path)
+        return folder[:-1] or b"/" if folder else b"."
 
-    def status(self, look: "Look", path: bytes) -> "os.stat_result | None":
-        return self.scans.status(look, self.folder + path, self.prefix + path)
+    def listing(self, path: bytes) -> "Listing | None":
+        return self.scans.listing(self.real(path), self.prefix + path)
 
-    def isdir(self, path: bytes) -> bool:
-        status = self.status(os.stat, path)
-        return status is not None and st_.S_ISDIR(status.st_mode)
+    def expect(self, paths: "Iterable[bytes]", depth: float = 1, hidden: bool = True) -> None:
+        if isinstance(paths, list):  # else they come one by one
+            self.scans.engine.expect([self.real(path) for path in paths], depth, hidden)
+
+    def dirs(self, paths: "list[bytes]") -> "Iterator[bytes]":
+        """Those of the paths that are directories."""
+        for path, status in self.scans.present(self.folder, self.prefix, paths):
+            if st_.S_ISDIR(status.st_mode):
+                yield path
 
 
 def split_at_magic(pattern: str) -> "tuple[str, list[str]]":
@@ -916,23 +970,24 @@ def blocks(reader: io.RawIOBase) -> "Iterator[bytes]":
     return iter(lambda: reader.read(BLOCK), b"")
 
 
-def write_all(writer: io.RawIOBase, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[writer.write(view) :]
-
-
-def check_unchanged(reader: io.FileIO, before: os.stat_result) -> None:
-    after = os.fstat(reader.fileno())
+def content(reader: "File", before: os.stat_result) -> "Iterator[bytes]":
+    """The blocks of a file that has to hold still until the last is read."""
+    done = 0
+    for block in blocks(reader):
+        yield block
+        done += len(block)
+        if done > before.st_size and reader.status().st_size != before.st_size:
+            break  # it grows, perhaps as fast as it is read
+    after = reader.status()
     if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         raise OSError(errno.EIO, "the file changed while it was copied", reader.name)
 
 
-def commit_verified(writer: io.FileIO, digest: str) -> None:
+def commit_verified(writer: "File", digest: str) -> None:
     """Give a copy its name if its SHA-256, read back, is this one. A device can't be read back."""
     from hashlib import sha256
 
-    if isinstance(writer, Replacement):
+    if hasattr(writer, "commit"):
         kept = sha256()
         writer.seek(0)
         for block in blocks(writer):
@@ -942,7 +997,29 @@ def commit_verified(writer: io.FileIO, digest: str) -> None:
         writer.commit()
 
 
-class Replacement(io.FileIO):
+class File(io.FileIO):
+    """A raw file that can be read and written at offsets, too; that leaves its position alone."""
+
+    def status(self) -> os.stat_result:
+        return os.fstat(self.fileno())
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return os.pread(self.fileno(), size, offset)
+
+    def write_at(self, offset: int, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            done = os.pwrite(self.fileno(), view, offset)
+            view = view[done:]
+            offset += done
+
+    def write_all(self, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            view = view[self.write(view) :]
+
+
+class Replacement(File):
     """A new file that takes its name by `commit`: whole, or not at all.
 
     It is written beside its target under a temporary name. Closing it without a commit leaves what was
@@ -950,38 +1027,68 @@ class Replacement(io.FileIO):
     """
 
     def __init__(
-        self, target: bytes, before: "os.stat_result | None", permissions: int, exclusive: bool
+        self,
+        target: bytes,
+        before: "os.stat_result | None",
+        permissions: int,
+        exclusive: bool,
+        key: str = "",
     ) -> None:
         self.before, self.exclusive = before, exclusive
+        self.permissions = None  # type: int | None # to be set by the commit
         self.pending = 0  # the process whose temporary file it is
         folder, self.target = os.path.split(target)
-        self.temporary = b".clustrix-" + binascii.hexlify(os.urandom(8)) + b".tmp"
         # By the folder's descriptor, as the temporary name may be longer than PATH_MAX leaves room for.
         self.folder = os.open(folder or b".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            descriptor = os.open(self.temporary, flags, permissions, dir_fd=self.folder)
+            descriptor = self.reopened(key) if key else None
+            if descriptor is not None:
+                self.permissions = permissions
+            if descriptor is None:
+                self.temporary = temporary_name(binascii.hexlify(os.urandom(8)))
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                descriptor = os.open(self.temporary, flags, permissions, dir_fd=self.folder)
         except OSError as error:
             os.close(self.folder)
             raise OSError(error.errno, error.strerror, target) from None
         self.pending = os.getpid()
         super().__init__(descriptor, "r+")
 
+    def reopened(self, key: str) -> "int | None":
+        """The descriptor of what a copy with this key left, or of a new one; None if it isn't ours alone."""
+        import fcntl
+
+        self.temporary = temporary_name(encode(key))
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = None
+        try:
+            descriptor = os.open(self.temporary, flags, 0o600, dir_fd=self.folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            named = os.stat(self.temporary, dir_fd=self.folder, follow_symlinks=False)
+            if (
+                identity(named) == identity(status)
+                and st_.S_ISREG(status.st_mode)
+                and status.st_uid == os.geteuid()
+                and status.st_nlink == 1
+            ):
+                return descriptor
+        except OSError:  # another copy is at it, or nothing can be locked here
+            pass
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+
     def readable(self) -> bool:
         return False
-
-    def permit(self, permissions: int) -> None:
-        """Set a new file's permissions, under the umask; one that was there before keeps its own."""
-        if not self.before:
-            mask = os.umask(0o077)
-            os.umask(mask)
-            os.fchmod(self.fileno(), permissions & 0o777 & ~mask)  # what the far side says sets no id
 
     def commit(self) -> None:
         """Give the file its name. What is written afterwards is lost."""
         try:
             if self.before:
                 self.keep_attributes(self.before)
+            elif self.permissions is not None:
+                os.fchmod(self.fileno(), self.permissions & ~umask())
             os.fsync(self.fileno())
             if self.pending == os.getpid():
                 self.publish()
@@ -1015,8 +1122,12 @@ class Replacement(io.FileIO):
                 os.fchown(self.fileno(), before.st_uid, -1)
         os.fchmod(self.fileno(), mode)
 
+    def keep(self) -> None:
+        """Leave what was written under its temporary name, for a later copy with the same key."""
+        self.pending = 0
+
     def discard(self) -> None:
-        """Leave what was there before. After `commit` it does nothing."""
+        """Leave what was there before. After `commit` or `keep` it does nothing."""
         if self.pending == os.getpid():  # not in a forked child: the file is its parent's
             self.pending = 0
             with contextlib.suppress(FileNotFoundError):
@@ -1030,6 +1141,20 @@ class Replacement(io.FileIO):
 
     def __del__(self) -> None:
         self.close()
+
+
+def umask() -> int:
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)  # elsewhere it can't be read without setting it, for all threads
+    os.umask(mask)
+    return mask
+
+
+def temporary_name(key: bytes) -> bytes:
+    return b".clustrix-" + key + b".tmp"
 
 
 def selector(pattern: str, root: bytes) -> "tuple[Callable[[list[bytes], bytes], list[bytes]], int | None]":

@@ -23,7 +23,10 @@ class BackendNotFoundError(ClustrixError, LookupError):
 
 
 class BackendLoadError(ClustrixError):
-    """The backend (or extension) is installed but its import fails, or two distributions claim its name."""
+    """The backend (or extension) is installed but its import fails, or two distributions claim its name.
+
+    Or an extension's constructor raised what is no `ClustrixError`.
+    """
 
 
 class BackendIncompatibleError(ClustrixError):

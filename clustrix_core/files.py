@@ -17,25 +17,32 @@ class _Committing:
 
     def close(self) -> None:
         commit = getattr(self.raw_file, "commit", None)
-        try:
-            if commit is not None and not self.closed:  # type: ignore[attr-defined]
-                self.flush()  # type: ignore[attr-defined]
+        if commit is not None and not self.closed:  # type: ignore[attr-defined]
+            try:
+                self.flush()
                 commit()
-        finally:
-            super().close()  # type: ignore[misc]
+            except BaseException:
+                self._drop()
+                raise
+        super().close()  # type: ignore[misc]
 
-    def _drop(self) -> None:
-        if hasattr(self.raw_file, "commit"):
-            self.raw_file.discard()  # type: ignore[attr-defined]
-            with suppress(OSError):  # of a flush that nobody needs
-                super().close()  # type: ignore[misc]
-        else:
+    def flush(self) -> None:
+        super().flush()  # type: ignore[misc]
+        self.raw_file.flush()  # one that is elsewhere may still be sending
+
+    def _drop(self, by: str = "discard") -> None:
+        discard = getattr(self.raw_file, by, None) or getattr(self.raw_file, "discard", None)
+        if discard is None:
             self.close()
+            return
+        discard()
+        with suppress(OSError):  # of a flush that nobody needs
+            super().close()  # type: ignore[misc]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None or not hasattr(self.raw_file, "commit"):
             self.close()
         else:
             self._drop()
@@ -47,7 +54,7 @@ class _Committing:
             return
         if forgotten:
             warnings.warn(f"unclosed file {self.raw_file!r}", ResourceWarning, source=self, stacklevel=2)
-            self._drop()
+            self._drop("forget")  # where it can't be waited for
 
 
 class _BinaryReader(_Committing, io.BufferedReader):
@@ -68,7 +75,9 @@ class _Text(_Committing, io.TextIOWrapper):
 
 def open_binary(raw: io.RawIOBase, owner: object) -> IO[bytes]:
     """A buffered file over a backend's raw one; `owner` lives as long as it does."""
-    file: IO[bytes] = _owned(_kind(raw, _BinaryReader, _BinaryWriter, _BinaryUpdater)(raw), raw, owner)
+    file: IO[bytes] = _owned(
+        _kind(raw, _BinaryReader, _BinaryWriter, _BinaryUpdater)(raw, _size(raw)), raw, owner
+    )
     return file
 
 
@@ -76,7 +85,7 @@ def open_text(
     raw: io.RawIOBase, encoding: str, errors: str | None, newline: str | None, owner: object
 ) -> IO[str]:
     """A text file over a backend's raw one."""
-    buffer = _kind(raw, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)(raw)
+    buffer = _kind(raw, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)(raw, _size(raw))
     try:
         text = _Text(buffer, encoding=encoding, errors=errors, newline=newline)
     except BaseException:  # an encoding that nobody knows, say
@@ -84,6 +93,11 @@ def open_text(
         raise
     file: IO[str] = _owned(text, raw, owner)
     return file
+
+
+def _size(raw: io.RawIOBase) -> int:
+    """Of the buffer, in bytes."""
+    return int(getattr(raw, "block_size", io.DEFAULT_BUFFER_SIZE))
 
 
 def _kind(raw: io.RawIOBase, reader: Any, writer: Any, updater: Any) -> Any:

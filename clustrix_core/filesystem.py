@@ -13,7 +13,6 @@ from typing import IO, Any, Literal, TypeVar, cast, overload
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import decode
 from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationError
-from clustrix_core.files import open_binary, open_text
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.session import Session, pool
@@ -239,7 +238,7 @@ class ClusterFilesystem:
             max_depth=max_depth,
             follow_symlinks=bool(follow_symlinks),
             on_error=checked_choice("on_error", on_error, ("warn", "raise")),
-            progress=progress,
+            progress=checked_progress(progress),
         )
         if not isinstance(found, Stream):
             raise BackendIncompatibleError(
@@ -338,7 +337,7 @@ class ClusterFilesystem:
                 pattern=checked_pattern(pattern),
                 path=checked_path(path),
                 on_error=checked_choice("on_error", on_error, ("warn", "raise")),
-                progress=progress,
+                progress=checked_progress(progress),
             ),
         )
 
@@ -364,7 +363,7 @@ class ClusterFilesystem:
                 "clustrix_du",
                 path=checked_path(path),
                 on_error=checked_choice("on_error", on_error, ("warn", "raise")),
-                progress=progress,
+                progress=checked_progress(progress),
             ),
         )
 
@@ -384,7 +383,7 @@ class ClusterFilesystem:
                 path=checked_path(path),
                 pattern=checked_pattern(pattern),
                 on_error=checked_choice("on_error", on_error, ("warn", "raise")),
-                progress=progress,
+                progress=checked_progress(progress),
             ),
         )
 
@@ -426,6 +425,8 @@ class ClusterFilesystem:
         raw_mode = _RAW_MODES.get("".join(sorted(checked_mode(mode))))
         if raw_mode is None:
             raise ValueError(f"mode must be one of r, w, x, a, r+, with b for bytes; not {mode!r}")
+        from clustrix_core.files import open_binary, open_text  # not needed by those who open none
+
         raw: io.RawIOBase = self._call("clustrix_open", path=checked_path(path), mode=raw_mode)
         if "b" in mode:
             if encoding is not None or errors is not None or newline is not None:
@@ -452,14 +453,24 @@ class ClusterFilesystem:
         """
         return cast(
             "int",
-            self._call("clustrix_get", path=checked_path(path), target=_path_here(target), progress=progress),
+            self._call(
+                "clustrix_get",
+                path=checked_path(path),
+                target=_path_here(target),
+                progress=checked_progress(progress),
+            ),
         )
 
     def put(self, source: Path, path: Path, *, progress: Progress | None = None) -> int:
         """Copy a file of this machine to the place, verified: the mirror image of `get`."""
         return cast(
             "int",
-            self._call("clustrix_put", source=_path_here(source), path=checked_path(path), progress=progress),
+            self._call(
+                "clustrix_put",
+                source=_path_here(source),
+                path=checked_path(path),
+                progress=checked_progress(progress),
+            ),
         )
 
 
@@ -506,6 +517,14 @@ def checked_choice(name: str, value: Choice, allowed: Sequence[str]) -> Choice:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; not {value!r}")
     return value
+
+
+def checked_progress(progress: Progress | None) -> Progress | None:
+    if progress is not None and not callable(progress):
+        raise TypeError(
+            f"progress must be a function that takes what is done and the total, or None; not {progress!r}"
+        )
+    return progress
 
 
 def _path_here(path: object) -> str:

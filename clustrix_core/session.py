@@ -16,6 +16,7 @@ import pluggy
 from clustrix_core import hookspecs
 from clustrix_core.config import ClusterConfig, resolve
 from clustrix_core.discovery import load_backend, load_extension
+from clustrix_core.errors import BackendLoadError, ClustrixError, ConfigError
 
 
 class Session:
@@ -26,13 +27,13 @@ class Session:
 
     Raises:
         BackendNotFoundError, BackendLoadError, BackendIncompatibleError: the backend can't be used.
-        ConfigError: the backend doesn't accept the config.
+        ConfigError: the backend, or an extension, doesn't accept the config.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
         backend_class = load_backend(config.cluster_type)
         self.config = resolve(config, backend_class.config_model)
-        extensions = [load_extension(name)(self.config) for name in self.config.extensions]
+        extensions = [_extension(name, self.config) for name in self.config.extensions]
         self.backend = backend_class(self.config)
         manager = pluggy.PluginManager("clustrix")
         manager.add_hookspecs(hookspecs)
@@ -57,6 +58,20 @@ class Session:
         abandon = getattr(self.backend, "abandon", None)
         if abandon is not None:
             abandon()
+
+
+def _extension(name: str, config: ClusterConfig) -> object:
+    cls = load_extension(name)
+    try:
+        return cls(config)
+    except ConfigError as error:
+        raise ConfigError(f"the extension {name!r}: {error}") from error
+    except ClustrixError:
+        raise
+    except Exception as error:  # which would seem to be of the operation
+        raise BackendLoadError(
+            f"the extension {name!r} can't be started: {type(error).__name__}: {error}"
+        ) from error
 
 
 class SharedSession:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -12,7 +11,6 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class StreamEnd:
     """How a stream ended.
 
@@ -22,9 +20,15 @@ class StreamEnd:
         error: what ended it, or None when it was exhausted or closed.
     """
 
-    count: int
-    seconds: float
-    error: BaseException | None
+    __slots__ = ("count", "error", "seconds")
+
+    def __init__(self, count: int, seconds: float, error: BaseException | None) -> None:
+        self.count = count
+        self.seconds = seconds
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"StreamEnd(count={self.count!r}, seconds={self.seconds!r}, error={self.error!r})"
 
 
 class Stream(Generic[T]):

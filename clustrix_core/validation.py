@@ -7,11 +7,10 @@ leaves a plugin that it refuses half registered. So a class is validated here be
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import FunctionType
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 import pluggy
 
@@ -100,41 +99,29 @@ def validate_extension(cls: type, *, source: str) -> None:
     _refuse("extension", cls, source, findings)
 
 
-@dataclass(frozen=True)
 class _HookImpl:
-    """A method that is marked with `@hookimpl`."""
+    """A method that is marked with `@hookimpl`.
 
-    name: str
-    options: Mapping[str, Any]
-    attribute: object
-    """What the class holds under the name: a function, or a static or class method around one."""
+    Attributes:
+        attribute: what the class holds under the name: a function, or a static or class method around one.
+        hook: the name of the hook.
+        arguments: what the hook has.
+        parameters: what the method takes besides `self`.
+    """
 
-    @property
-    def hook(self) -> str:
-        return self.options.get("specname") or self.name
-
-    @property
-    def known(self) -> bool:
-        return self.hook in _HOOKS
-
-    @property
-    def function(self) -> Callable[..., object]:
-        return cast("Callable[..., object]", getattr(self.attribute, "__func__", self.attribute))
-
-    @property
-    def takes_self(self) -> bool:
-        first = next(iter(inspect.signature(self.function).parameters), None)
-        return not isinstance(self.attribute, staticmethod) and first not in (None, *self.arguments)
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What the hook has."""
-        return hookspecs.arguments(self.hook) if self.known else ()
-
-    @property
-    def parameters(self) -> list[inspect.Parameter]:
-        """What the method takes besides `self`."""
-        return list(inspect.signature(self.function).parameters.values())[self.takes_self :]
+    def __init__(self, name: str, options: Mapping[str, Any], attribute: object) -> None:
+        self.name = name
+        self.options = options
+        self.attribute = attribute
+        function: Any = getattr(attribute, "__func__", attribute)
+        self.function: Callable[..., object] = function
+        self.hook: str = options.get("specname") or name
+        self.known = self.hook in _HOOKS
+        self.arguments = hookspecs.arguments(self.hook) if self.known else ()
+        parameters = list(inspect.signature(self.function).parameters.values())
+        named = bool(parameters) and parameters[0].name not in self.arguments
+        self.takes_self = named and not isinstance(attribute, staticmethod)
+        self.parameters = parameters[self.takes_self :]
 
 
 def _hookimpls(cls: type) -> list[_HookImpl]:
@@ -205,15 +192,12 @@ def _properties(cls: type) -> list[str]:
 
 def _unmarked(cls: type) -> list[str]:
     """The methods that are called like hooks and yet aren't marked. (`clustrix_open = None` is no method.)"""
-    methods = [
-        name
-        for name in dir(cls)
-        if isinstance(inspect.getattr_static(cls, name), FunctionType | staticmethod | classmethod)
-    ]
     return [
         name
-        for name in methods
-        if name.startswith("clustrix_") and _MARKS.parse_hookimpl_opts(cls, name) is None
+        for name in dir(cls)
+        if name.startswith("clustrix_")
+        and isinstance(inspect.getattr_static(cls, name), FunctionType | staticmethod | classmethod)
+        and _MARKS.parse_hookimpl_opts(cls, name) is None
     ]
 
 
@@ -264,20 +248,24 @@ def _method_findings(hookimpl: _HookImpl) -> Iterator[str]:
 
 
 def _argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
-    known = hookimpl.arguments
     for parameter in hookimpl.parameters:
-        argument = f"`{hookimpl.name}`: the argument `{str(parameter).partition(':')[0].partition('=')[0]}`"
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            yield f"{argument} would stay empty; list the hook's arguments by name"
-            continue
-        if parameter.name not in known:
-            close = near(parameter.name, known, at_most=1)
-            hint = f"; did you mean `{close[0]}`?" if close else f"; the hook has {_listed(known)}"
-            yield f"{argument} is unknown{hint}"
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            yield f"{argument} is keyword-only; pluggy passes arguments by position"
-        elif parameter.default is not parameter.empty:
-            yield f"{argument} has a default; pluggy before 1.7 doesn't pass such arguments: drop it"
+        for finding in _parameter_findings(parameter, hookimpl.arguments):
+            shown = str(parameter).partition(":")[0].partition("=")[0]
+            yield f"`{hookimpl.name}`: the argument `{shown}` {finding}"
+
+
+def _parameter_findings(parameter: inspect.Parameter, known: Sequence[str]) -> Iterator[str]:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        yield "would stay empty; list the hook's arguments by name"
+        return
+    if parameter.name not in known:
+        close = near(parameter.name, known, at_most=1)
+        hint = f"; did you mean `{close[0]}`?" if close else f"; the hook has {_listed(known)}"
+        yield f"is unknown{hint}"
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        yield "is keyword-only; pluggy passes arguments by position"
+    elif parameter.default is not parameter.empty:
+        yield "has a default; pluggy before 1.7 doesn't pass such arguments: drop it"
 
 
 def _missing_argument_findings(hookimpl: _HookImpl) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Both distributions, from their wheels, in an environment of their own, outside the checkout.
+"""All distributions, from their wheels, in an environment of their own, outside the checkout.
 
 Run it with `make wheels`. It builds the wheels, installs them step by step as a user would, and uses them.
 """
@@ -15,6 +15,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
+DISTRIBUTIONS = ("core", "local", "ssh")
+
 USE = """
 import clustrix, clustrix_core, sys
 assert "site-packages" in clustrix.__file__ and "site-packages" in clustrix_core.__file__, clustrix.__file__
@@ -23,6 +25,16 @@ config = ClusterConfig()
 open("a.csv", "w").write("x")
 assert cluster_find("*.csv", ".", config) == ["a.csv"]
 assert cluster_stat("a.csv", config).size == 1
+"""
+
+USE_SSH = """
+from clustrix import ClusterConfig, ConnectionFailedError, cluster_ls
+try:
+    cluster_ls(".", ClusterConfig(cluster_type="ssh", cluster_host="127.0.0.1", cluster_port=1))
+except ConnectionFailedError as error:
+    assert "127.0.0.1" in str(error), error
+else:
+    raise SystemExit("no error without a server")
 """
 
 WITHOUT_BACKEND = """
@@ -58,13 +70,16 @@ def main() -> None:
         elsewhere = folder / "elsewhere"
         elsewhere.mkdir()
 
-        core, local = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in ("core", "local"))
+        core, local, ssh = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
         install(python, core)
         run(elsewhere, python, "-c", WITHOUT_BACKEND)
         install(python, local)
         run(elsewhere, python, "-c", USE)
         run(elsewhere, environment / "bin" / "clustrix", "find", "*.csv")
         run(elsewhere, python, "-m", "clustrix", "--version")
+        install(python, ssh)
+        run(elsewhere, python, "-c", USE_SSH)
+        run(elsewhere, environment / "bin" / "clustrix", "trust", "--help")
         install(python, f"{core}[testing]")
         (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
         run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
@@ -72,7 +87,7 @@ def main() -> None:
 
 
 def build(target: Path) -> Path:
-    for project in (CHECKOUT, CHECKOUT / "plugins" / "local"):
+    for project in (CHECKOUT, CHECKOUT / "plugins" / "local", CHECKOUT / "plugins" / "ssh"):
         pip = [
             sys.executable,
             "-m",
@@ -89,8 +104,9 @@ def build(target: Path) -> Path:
 
 
 def check_contents(wheels: Path) -> None:
-    core, local = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in ("core", "local"))
-    for wheel, package in ((core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local")):
+    core, local, ssh = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
+    packages = ((core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local"), (ssh, "clustrix_ssh"))
+    for wheel, package in packages:
         names = zipfile.ZipFile(wheel).namelist()
         assert f"{package}/py.typed" in names, f"{wheel.name} lacks {package}/py.typed"
         assert any(name.endswith("/licenses/LICENSE") for name in names), f"{wheel.name} lacks its license"

@@ -283,6 +283,14 @@ def test_find(run: Here, tree: Path) -> None:
     assert run("find", "*.csv", "data", "-0").out == b"data/a.csv\0data/sub/b.csv\0"
 
 
+@pytest.mark.parametrize("command", ["find", "glob"])
+def test_a_pattern_that_the_shell_expanded(run: Here, command: str) -> None:
+    result = run(command, "a.csv", "b.csv", "c.csv", "d.csv")
+    assert result.code == 2
+    assert "too many arguments, 'c.csv' being the first" in result.err
+    assert "quote it, as in '*.csv'" in result.err
+
+
 def test_find_without_a_match_is_no_failure_but_glob_is(run: Here, tree: Path) -> None:
     result = run("find", "*.none", "data")
     assert (result.code, result.out, result.err) == (0, b"", "")
@@ -406,7 +414,8 @@ class Ssh(LocalBackend):
         return [config.cluster_host, config.username, config.remote_work_dir, path]
 """
     with FakeSite(tmp_path / "site") as site:
-        site.add("far-away", "1", backends={"ssh": "fakessh:Ssh"}, modules={"fakessh": source})
+        # It takes the place of the real one, where that is installed: the first on the path counts.
+        site.add("clustrix-ssh", "1", backends={"ssh": "fakessh:Ssh"}, modules={"fakessh": source})
         options = ["--host", "h.edu", "--user", "me", "--workdir", str(tmp_path)]
         for type_options in ([], ["--type", "ssh"]):
             result = run("ls", *type_options, *options, "data")

@@ -262,6 +262,27 @@ def test_json_shows_no_secret_no_variable_and_no_unclaimed_field() -> None:
     assert json.loads(config.model_dump_json(include={"cluster_type"})) == {"cluster_type": "local"}
 
 
+def test_json_of_configs_in_other_models_is_masked_too() -> None:
+    class Campaign(BaseModel):
+        places: list[ClusterConfig]
+
+    class Nested(ClusterConfig):
+        model_config = ConfigDict(extra="forbid")
+        inner: ClusterConfig
+
+        @model_validator(mode="after")
+        def fine(self) -> Nested:
+            return self
+
+    config = ClusterConfig(passphrase=SECRET)
+    assert json.loads(Campaign(places=[config]).model_dump_json(exclude_unset=True)) == {
+        "places": [{"passphrase": "***"}]
+    }
+    assert json.loads(Nested(inner=config).model_dump_json(exclude_unset=True)) == {
+        "inner": {"passphrase": "***"}
+    }
+
+
 def test_the_json_schemas_have_the_fields() -> None:
     assert "cluster_type" in ClusterConfig.model_json_schema()["properties"]
     assert "cluster_type" in ClusterConfig.model_json_schema(mode="serialization")["properties"]
@@ -519,6 +540,11 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_an_item_is_named() -> None:
     assert problems(module_loads=["a", 5])["module_loads"].startswith("module_loads[1]: 5 was given; ")
+
+
+def test_a_scalar_in_the_place_of_a_list() -> None:
+    with pytest.raises(ConfigError, match="^extensions: 'trace' was given; it should be a list$"):
+        ClusterConfig(extensions="trace")
 
 
 def test_errors_can_be_pickled() -> None:

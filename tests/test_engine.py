@@ -265,9 +265,37 @@ def test_a_directory_that_fails_while_it_is_read(tmp_path: Path, monkeypatch: py
         assert raised.value.filename == "bad"
 
 
-def test_permissions_from_elsewhere_set_no_id(tmp_path: Path) -> None:
-    with Engine(str(tmp_path)).open("f", "wb", 0o600) as file:
-        assert isinstance(file, engine.Replacement)
-        file.permit(0o6755)
+def test_a_copy_that_was_kept_is_found_again_by_its_key_alone(tmp_path: Path) -> None:
+    here = Engine(str(tmp_path))
+    with here.open("f", "wb", 0o644, "key") as file:
+        file.write_all(b"half")
+        file.keep()
+    assert os.listdir(tmp_path) == [".clustrix-key.tmp"]
+    with here.open("f", "wb", 0o644, "another") as file:
+        assert file.status().st_size == 0
+    with here.open("f", "wb", 0o644, "key") as file, here.open("f", "wb", 0o644, "key") as second:
+        assert file.status().st_size == 4
+        assert second.status().st_size == 0  # the first is at it
+        file.seek(4)
+        file.write_all(b" and half")
         file.commit()
-    assert (tmp_path / "f").stat().st_mode & 0o7000 == 0
+    assert os.listdir(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_bytes() == b"half and half"
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o644
+
+
+@pytest.mark.parametrize("trap", ["link", "hard link", "folder"])
+def test_what_somebody_put_in_place_of_a_kept_copy_is_not_touched(tmp_path: Path, trap: str) -> None:
+    victim, kept = tmp_path / "victim", tmp_path / ".clustrix-key.tmp"
+    victim.write_text("precious")
+    if trap == "link":
+        kept.symlink_to(victim)
+    elif trap == "hard link":
+        kept.hardlink_to(victim)
+    else:
+        kept.mkdir()
+    with Engine(str(tmp_path)).open("f", "wb", 0o644, "key") as file:
+        file.write_all(b"new")
+        file.commit()
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert victim.read_text() == "precious"

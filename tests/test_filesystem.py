@@ -114,6 +114,23 @@ def test_too_many_braces_are_refused(place) -> None:
         place.glob("{a,b}" * 14)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda place, progress: place.find("*", progress=progress),
+        lambda place, progress: place.iterfind("*", progress=progress),
+        lambda place, progress: place.glob("*", progress=progress),
+        lambda place, progress: place.du(progress=progress),
+        lambda place, progress: place.count_files(progress=progress),
+        lambda place, progress: place.get("a", "b", progress=progress),
+        lambda place, progress: place.put("/etc/hostname", "b", progress=progress),
+    ],
+)
+def test_progress_that_is_no_function_is_refused(place, call) -> None:
+    with pytest.raises(TypeError, match="progress must be a function .* or None; not True"):
+        call(place, True)
+
+
 @pytest.mark.parametrize("wrong", [0, -1])
 def test_a_depth_below_one_is_refused(place, wrong) -> None:
     with pytest.raises(ValueError, match="max_depth must be 1"):

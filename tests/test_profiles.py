@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given as generated
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from clustrix_core import configfile, profiles
@@ -1033,6 +1034,7 @@ characters = st.characters(exclude_characters="\0", exclude_categories=[])
 texts = st.text(characters, max_size=20) | st.sampled_from([*awkward, "x" * 200])
 
 
+@settings(deadline=None)
 @generated(st.sets(texts, max_size=3), texts, st.lists(texts, max_size=4))
 def test_any_text_comes_back(
     tmp_path_factory: pytest.TempPathFactory, names: set[str], text: str, items: list[str]

@@ -17,8 +17,9 @@ from types import ModuleType
 import pytest
 
 from clustrix import ClusterConfig, ClusterFilesystem, cluster_exists, cluster_ls, cluster_open
+from clustrix_core.errors import BackendLoadError, ConfigError, ConnectionFailedError
 from clustrix_core.session import pool
-from fakedist import FakeSite
+from fakedist import FakeSite, extension_source
 
 
 @pytest.fixture
@@ -79,6 +80,28 @@ def test_a_failed_opening_leaves_nothing_behind_and_is_tried_again(counted: Modu
             cluster_exists("/", broken)
     assert not counted.opened
     assert broken not in pool._shared
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        ("ConfigError('no log')", ConfigError, "^the extension 'audit': no log$"),
+        (
+            "FileNotFoundError(2, 'No such file', '/var/log/x')",
+            BackendLoadError,
+            r"^the extension 'audit' can't be started: FileNotFoundError: .*'/var/log/x'$",
+        ),
+        ("ConnectionFailedError('no server')", ConnectionFailedError, "^no server$"),
+    ],
+)
+def test_an_extension_that_cannot_be_made_is_named(
+    backends: FakeSite, raised: str, expected: type[Exception], message: str
+) -> None:
+    source = "from clustrix_core.errors import *\n" + extension_source("Audit")
+    source = source.replace("self.config = config", f"raise {raised}")
+    backends.add("audit", "1", extensions={"audit": "audit_mod:Audit"}, modules={"audit_mod": source})
+    with pytest.raises(expected, match=message):
+        cluster_ls("/", config(extensions=["audit"]))
 
 
 def test_an_idle_session_is_closed_after_its_time_and_a_used_one_is_not(counted: ModuleType) -> None:

@@ -14,9 +14,11 @@ from clustrix_core._version import __version__
 from clustrix_core.cli import about, copying, listing
 from clustrix_core.cli.failures import CLOSED, OK, report, report_warnings, write_error
 from clustrix_core.cli.output import OutputClosedError, drop_output
+from clustrix_core.cli.plugged import PluggedGroup
 
 
 @click.group(
+    cls=PluggedGroup,
     no_args_is_help=False,
     context_settings={"max_content_width": 100},
     epilog="""\b

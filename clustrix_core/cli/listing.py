@@ -25,6 +25,22 @@ def _pattern(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return utf8(value)
 
 
+class _PatternCommand(click.Command):
+    """A command that guesses why it gets too many arguments."""
+
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"too many arguments, {rest[0]!r} being the first. If the shell made them of a pattern, "
+                "quote it, as in '*.csv'",
+                ctx,
+            )
+        return rest
+
+
 pattern_argument = click.argument("pattern", callback=_pattern)
 path_argument = click.argument("place", metavar="[[PROFILE:]PATH]", type=PlaceType(), default=".")
 some_paths = click.argument("paths", metavar="[PROFILE:]PATH...", type=PlaceType(), nargs=-1, required=True)
@@ -125,7 +141,7 @@ isdir = _question("isdir", "Tell whether paths are folders.", lambda place, path
 isfile = _question("isfile", "Tell whether paths are regular files.", lambda place, path: place.isfile(path))
 
 
-@click.command()
+@click.command(cls=_PatternCommand)
 @pattern_argument
 @path_argument
 @long_option
@@ -194,7 +210,7 @@ def _cleared(found: Stream[T], meter: Meter) -> Iterator[list[T]]:
             yield batch
 
 
-@click.command()
+@click.command(cls=_PatternCommand)
 @pattern_argument
 @path_argument
 @on_error_option

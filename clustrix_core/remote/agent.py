@@ -4,42 +4,37 @@ Its source and the engine's travel over the channel (see `bootstrap`), so both k
 standard library. Both sides speak in frames: a header and a body. A request's frames carry its number.
 """
 
+import contextlib
+import errno
 import json
 import os
+import signal
 import struct
 import sys
 import threading
 import time
 
-from clustrix_core.engine import (
-    Engine,
-    Replacement,
-    blocks,
-    check_unchanged,
-    commit_verified,
-    decode,
-    encode,
-    write_all,
-)
+from clustrix_core.engine import Engine, Replacement, commit_verified, content, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import io  # noqa: F401 (type comments name it)
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from clustrix_core.engine import Record
+    from clustrix_core.engine import File, Record
 
 HEADER = struct.Struct(">IIB")  # length of the body, number of the request, kind
 MAX_BODY = 1 << 24
 PIECE = 1 << 16  # names travel in frames of about this size
 WINDOW = 1 << 22  # bytes that may be under way to the other side, in one request
 BEAT = 5.0  # seconds between signs of life while requests are answered
+LINGER = 1.0  # seconds that requests have to clean up once the client is gone
+RESUMABLE = 1 << 24  # bytes from which on a copy that was broken off is kept, to be gone on with
 
 CALL, CREDIT, CANCEL, DATA = 1, 2, 3, 4
-HELLO, NAMES, RECORDS, PROGRESS, END, ERROR, ALIVE = 16, 17, 18, 19, 20, 21, 22
+HELLO, NAMES, RECORDS, PROGRESS, END, ERROR, ALIVE, FAILURES, FACTS = range(16, 25)
 
-NUMBERS = "qqIIIIq"  # of a record: size, mtime_ns, mode, uid, gid, nlink, and the length of its path
+NUMBERS = "qqIIIqq"  # of a record: size, mtime_ns, mode, uid, gid, nlink (-1: unknown), length of its path
 
 
 class Cancelled(Exception):  # noqa: N818 (no error: the client changed its mind)
@@ -60,7 +55,8 @@ def pack_records(records: "list[Record]") -> bytes:
     paths = [encode(record[0]) for record in records]
     numbers = []  # type: list[int]
     for path, record in zip(paths, records):
-        numbers.extend(record[1:])
+        numbers.extend(record[1:6])
+        numbers.append(-1 if record[6] is None else record[6])
         numbers.append(len(path))
     return struct.pack(">I" + NUMBERS * len(records), len(records), *numbers) + b"".join(paths)
 
@@ -74,15 +70,18 @@ def unpack_records(body: bytes) -> "list[Record]":
     for _ in range(count):
         size, mtime_ns, mode, uid, gid, nlink, length = layout.unpack_from(body, start)
         start += layout.size
-        records.append((decode(body[offset : offset + length]), size, mtime_ns, mode, uid, gid, nlink))
+        path, links = decode(body[offset : offset + length]), None if nlink < 0 else nlink
+        records.append((path, size, mtime_ns, mode, uid, gid, links))
         offset += length
     return records
 
 
 def told(error: OSError) -> "list[Any]":
-    """An error of the system as it travels."""
+    """An error of the system as it travels: by its name, as numbers differ between systems."""
     name = error.filename
-    return [error.errno, error.strerror, decode(name) if isinstance(name, bytes) else name]
+    code = errno.errorcode.get(error.errno or 0)
+    text = error.strerror or str(error)
+    return [code, text, decode(name) if isinstance(name, bytes) else name]
 
 
 def pieces(blob: bytes) -> "Iterator[bytes]":
@@ -95,6 +94,36 @@ def pieces(blob: bytes) -> "Iterator[bytes]":
     yield blob[start:]
 
 
+class Handle:
+    """An open file. What is asked of it happens one by one, in the order in which it was asked."""
+
+    def __init__(self, file: "File", number: int) -> None:
+        self.file, self.number = file, number
+        self.changed = threading.Condition()
+        self.given = self.served = 0
+        self.broken = None  # type: OSError | None # a write failed: what follows it must not be written
+
+    def ticket(self) -> int:
+        self.given += 1
+        return self.given - 1
+
+    @contextlib.contextmanager
+    def turn(self, ticket: int) -> "Iterator[None]":
+        with self.changed:
+            while self.served != ticket:
+                self.changed.wait()
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.served += 1
+                self.changed.notify_all()
+
+    def close(self, ticket: int) -> None:
+        with self.turn(ticket), contextlib.suppress(OSError):
+            self.file.close()
+
+
 class Request:
     """One request, answered in a thread of its own."""
 
@@ -104,30 +133,41 @@ class Request:
         self.credit = WINDOW
         self.cancelled = False
         self.arrived = []  # type: list[bytes] # data that the client sent
-        self.failures = []  # type: list[OSError]
+        self.failures = []  # type: list[Any]
         self.strict = False
         self.reports = False
         self.reported = 0.0
+        self.handle = None  # type: Handle | None
+        self.place = 0  # in the queue of the handle
 
     def fail(self, error: OSError) -> None:
         if self.strict:
             raise error
-        self.failures.append(error)
+        self.failures.append(told(error))
+        if len(self.failures) == 1000:
+            self.send_failures()
 
-    def tick(self, done: int, total: "int | None" = None) -> None:
+    def send_failures(self) -> None:
+        if self.failures:
+            failures, self.failures = self.failures, []
+            self.send(FAILURES, as_json(failures))
+
+    def check(self) -> None:
         if self.cancelled:
             raise Cancelled()
+
+    def tick(self, done: int, total: "int | None" = None) -> None:
+        self.check()
         if self.reports and (time.monotonic() - self.reported > 0.1 or done == total):
             self.reported = time.monotonic()
-            self.agent.send(self.number, PROGRESS, json.dumps([done, total]).encode("ascii"))
+            self.agent.send(self.number, PROGRESS, as_json([done, total]))
 
     def send(self, kind: int, body: bytes) -> None:
         """Send a part of the answer, once the client has room for it."""
         with self.changed:
             while self.credit <= 0 and not self.cancelled:
                 self.changed.wait()
-            if self.cancelled:
-                raise Cancelled()
+            self.check()
             self.credit -= len(body)
         self.agent.send(self.number, kind, body)
 
@@ -136,8 +176,7 @@ class Request:
         with self.changed:
             while not self.arrived and not self.cancelled:
                 self.changed.wait()
-            if self.cancelled:
-                raise Cancelled()
+            self.check()
             block = self.arrived.pop(0)
         self.agent.send(self.number, CREDIT, struct.pack(">I", len(block)))
         return block
@@ -156,68 +195,158 @@ class Request:
 class Agent:
     """Reads requests from one descriptor and answers on another."""
 
-    def __init__(self, engine: Engine, source: int, sink: int) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, source: int, sink: int, beat: float = BEAT) -> None:
+        self.engine, self.beat = engine, beat
         self.input = os.fdopen(source, "rb", 1 << 16)
         self.sink = sink
         self.sending = threading.Lock()
+        self.changing = threading.Lock()
         self.requests = {}  # type: dict[int, Request]
-        self.files = {}  # type: dict[int, io.FileIO]
+        self.handles = {}  # type: dict[int, Handle] # by the number of the request that opened them
+        self.threads = set()  # type: set[threading.Thread]
+        self.checked = threading.Event()  # of the work dir
+        self.gone = threading.Event()  # the client
 
     def send(self, number: int, kind: int, body: bytes) -> None:
-        with self.sending:
-            data = memoryview(HEADER.pack(len(body), number, kind) + body)
-            while data:
-                data = data[os.write(self.sink, data) :]
+        try:
+            with self.sending:
+                data = memoryview(HEADER.pack(len(body), number, kind) + body)
+                while data:
+                    data = data[os.write(self.sink, data) :]
+        except OSError:
+            self.gone.set()
+            raise Cancelled() from None
 
-    def serve(self) -> None:
-        """Answer until the client is gone."""
-        self.start(self.keep_alive)
-        while True:
-            header = self.input.read(HEADER.size)
-            if len(header) < HEADER.size:
-                return
-            length, number, kind = HEADER.unpack(header)
-            if length > MAX_BODY:
-                return
-            body = self.input.read(length)
+    def serve(self, marker: bytes) -> None:
+        """Say hello and answer until the client is gone."""
+        hello = {"python": sys.version.split()[0], "platform": sys.platform, "pid": os.getpid()}
+        os.write(self.sink, marker)
+        self.send(0, HELLO, as_json(hello))
+        try:
+            self.start(self.keep_alive)
+            self.start(self.check_work_dir)
+            while self.take():
+                pass
+        finally:
+            self.clean_up()
+
+    def take(self) -> bool:
+        """Read one frame; whether there was one."""
+        header = self.input.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return False
+        length, number, kind = HEADER.unpack(header)
+        body = self.input.read(length) if length <= MAX_BODY else b""
+        if len(body) < length:
+            return False
+        if kind == CALL:
+            self.begin(Request(self, number), body)
+            return True
+        with self.changing:
             request = self.requests.get(number)
-            if kind == CALL:
-                request = self.requests[number] = Request(self, number)
-                self.start(self.answer, request, body)
-            elif request is not None:
+            handle = self.handles.pop(number, None) if kind == CANCEL else None
+            if request is not None:
                 request.change(kind, body)
+        if handle is not None:
+            self.start(handle.close, handle.ticket())
+        return True
+
+    def begin(self, request: Request, body: bytes) -> None:
+        arguments, data = unpack_call(body)
+        with self.changing:
+            self.requests[request.number] = request
+            if "handle" in arguments:
+                request.handle = self.handles.get(arguments.pop("handle"))
+        if request.handle is not None:
+            request.place = request.handle.ticket()
+        try:
+            self.start(self.answer, request, arguments, data)
+        except RuntimeError as error:  # no more threads
+            self.finish(request, ERROR, {"os": ["EAGAIN", str(error), None]})
+            if request.handle is not None:
+                request.handle.given -= 1
 
     def start(self, run: "Callable[..., object]", *arguments: object) -> None:
-        thread = threading.Thread(target=run, args=arguments)
+        def run_it() -> None:
+            try:
+                run(*arguments)
+            except Cancelled:
+                pass
+            finally:
+                self.threads.discard(thread)
+
+        thread = threading.Thread(target=run_it)
         thread.daemon = True
-        thread.start()
+        self.threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            self.threads.discard(thread)
+            raise
 
     def keep_alive(self) -> None:
-        while True:
-            time.sleep(BEAT)
+        while not self.gone.wait(self.beat):
             if self.requests:
                 self.send(0, ALIVE, b"")
 
-    def answer(self, request: Request, body: bytes) -> None:
+    def check_work_dir(self) -> None:
         try:
-            arguments, data = unpack_call(body)
+            if self.engine.isdir("."):
+                self.checked.set()
+                return
+            problem = "there is no such directory"
+        except Exception as error:  # whatever it is, requests are waiting
+            problem = getattr(error, "strerror", None) or str(error)
+        self.send(0, ERROR, as_json(problem))  # it answers whatever has been asked
+
+    def clean_up(self) -> None:
+        """Nobody is there any more: leave no temporary file."""
+        self.gone.set()
+        self.checked.set()
+        with self.changing:
+            requests, handles = list(self.requests.values()), list(self.handles.values())
+            self.handles.clear()
+        for request in requests:
+            request.change(CANCEL, b"")
+        for handle in handles:
+            with contextlib.suppress(RuntimeError):
+                self.start(handle.close, handle.ticket())
+        deadline = time.monotonic() + LINGER
+        for thread in list(self.threads):
+            thread.join(max(0, deadline - time.monotonic()))
+
+    def answer(self, request: Request, arguments: "dict[str, Any]", data: bytes) -> None:
+        self.checked.wait()
+        try:
             request.strict = arguments.pop("on_error", "warn") == "raise"
             request.reports = arguments.pop("progress", False)
             operation = getattr(Operations(self, request, data), arguments.pop("operation"))
-            result = {
-                "result": operation(**arguments),
-                "failures": [told(error) for error in request.failures],
-            }
-            kind, text = END, json.dumps(result)
+            request.check()
+            if request.handle is None:
+                result = operation(**arguments)
+            else:
+                with request.handle.turn(request.place):
+                    request.place = -1
+                    result = operation(**arguments)
+            request.send_failures()
+            self.finish(request, END, {"result": result})
+            return
         except Cancelled:
-            kind, text = ERROR, json.dumps({"type": "Cancelled", "message": ""})
+            answer = {"type": "Cancelled", "message": ""}  # type: dict[str, Any]
         except OSError as error:
-            kind, text = ERROR, json.dumps({"os": told(error)})
+            answer = {"os": told(error)}
         except Exception as error:  # whatever it is, the client is waiting
-            kind, text = ERROR, json.dumps({"type": type(error).__name__, "message": str(error)})
-        del self.requests[request.number]
-        self.send(request.number, kind, text.encode("ascii"))
+            answer = {"type": type(error).__name__, "message": str(error)}
+        if request.handle is not None and request.place >= 0:
+            with request.handle.turn(request.place):  # it was cancelled before its turn, which is now over
+                pass
+        self.finish(request, ERROR, answer)
+
+    def finish(self, request: Request, kind: int, answer: "dict[str, Any]") -> None:
+        with self.changing:
+            self.requests.pop(request.number, None)
+        if not self.gone.is_set():  # else it was cancelled for that, which is no answer
+            self.send(request.number, kind, as_json(answer))
 
 
 class Operations:
@@ -258,24 +387,27 @@ class Operations:
             for records in found:
                 self.records(records)  # type: ignore[arg-type]
             return
-        waiting, size = [], 0  # type: list[bytes], int
+        waiting, size, sent = [], 0, time.monotonic()  # type: list[bytes], int, float
         for blob in found:
             waiting.append(blob)  # type: ignore[arg-type]
             size += len(blob)
-            if size > PIECE:
+            if size > PIECE or time.monotonic() - sent > 0.1:
                 self.names(b"\0".join(waiting))
-                waiting, size = [], 0
+                waiting, size, sent = [], 0, time.monotonic()
         self.names(b"\0".join(waiting))
 
-    def stat(self, paths: "list[str]", follow_symlinks: bool, first_failure: bool) -> "list[Any]":
+    def stat(self, follow_symlinks: bool, first_failure: bool) -> "list[Any]":
+        """The records of the paths in the data, each of which ends with a NUL; failures by their place."""
         records, failed = [], []
-        for place, path in enumerate(paths):
-            try:
-                records.append(self.engine.stat(path, follow_symlinks))
-            except OSError as error:
-                if first_failure:
-                    raise
-                failed.append([place, told(error)])
+        paths = decode(self.data).split("\0")[:-1]
+        for place, found in enumerate(self.engine.stats(paths, follow_symlinks)):
+            self.request.check()
+            if not isinstance(found, OSError):
+                records.append(found)
+            elif first_failure:
+                raise found
+            else:
+                failed.append([place, told(found)])
         self.records(records)
         return failed
 
@@ -300,70 +432,121 @@ class Operations:
     def count_files(self, path: str, pattern: str) -> int:
         return self.engine.count_files(path, pattern, self.request.fail, self.request.tick)
 
-    # files: `open` gives a handle, which is the number of the request that opened it
+    # files: `open` makes a handle, which is the number of its request; cancelling that request closes it
 
     def open(self, path: str, mode: str) -> "list[object]":
         file = self.engine.open(path, mode)
-        self.agent.files[self.request.number] = file
-        return [self.request.number, file.seekable(), isinstance(file, Replacement)]
+        with self.agent.changing:
+            cancelled = self.request.cancelled or self.agent.gone.is_set()
+            if not cancelled:
+                self.agent.handles[self.request.number] = Handle(file, self.request.number)
+        if cancelled:
+            file.close()
+            raise Cancelled()
+        return [file.seekable(), hasattr(file, "commit"), file.tell() if file.seekable() else 0]
 
-    def read(self, handle: int, size: int) -> None:
-        self.request.send(DATA, self.agent.files[handle].read(size) or b"")
+    @property
+    def handle(self) -> Handle:
+        if self.request.handle is None:
+            raise ValueError("I/O operation on closed file")
+        return self.request.handle
 
-    def write(self, handle: int) -> int:
-        write_all(self.agent.files[handle], self.data)
-        return len(self.data)
+    def read(self, offset: "int | None", size: int) -> None:
+        file = self.handle.file
+        self.request.send(DATA, (file.read(size) if offset is None else file.read_at(offset, size)) or b"")
 
-    def seek(self, handle: int, offset: int, whence: int) -> int:
-        return int(self.agent.files[handle].seek(offset, whence))
+    def write(self, offset: "int | None") -> int:
+        """Returns the position after it; that of a file that is appended to is its end."""
+        handle, file = self.handle, self.handle.file
+        if handle.broken is not None:
+            raise handle.broken
+        try:
+            if offset is not None:
+                file.write_at(offset, self.data)
+                return offset + len(self.data)
+            file.write_all(self.data)
+            return file.tell() if file.seekable() else 0
+        except OSError as error:
+            handle.broken = error
+            raise
 
-    def truncate(self, handle: int, size: int) -> int:
-        return int(self.agent.files[handle].truncate(size))
+    def size(self) -> int:
+        return int(self.handle.file.status().st_size)
 
-    def commit(self, handle: int) -> None:
-        self.agent.files[handle].commit()  # type: ignore[attr-defined]
+    def truncate(self, size: int) -> int:
+        return int(self.handle.file.truncate(size))
 
-    def close(self, handle: int) -> None:
-        self.agent.files.pop(handle).close()
+    def commit(self) -> None:
+        self.handle.file.commit()  # type: ignore[attr-defined]
 
-    def get(self, path: str) -> "list[object]":
-        """Send a file's content; returns its SHA-256 and permissions, having made sure that it held still."""
+    def close(self) -> None:
+        with self.agent.changing:
+            self.agent.handles.pop(self.handle.number, None)
+        self.handle.file.close()
+
+    def get(self, path: str, start: int) -> str:
+        """Send what a file is and its content from `start` on; returns the SHA-256 of all of it."""
         from hashlib import sha256
 
         sent, done = sha256(), 0
         with self.engine.open(path, "rb") as file:
-            before = os.fstat(file.fileno())
-            for block in blocks(file):
+            before = file.status()
+            identity = [before.st_size, before.st_mtime_ns, getattr(before, "st_ino", 0) or 0]
+            self.request.send(FACTS, as_json([identity, before.st_mode & 0o777]))
+            for block in content(file, before):
                 sent.update(block)
-                self.request.send(DATA, block)
                 done += len(block)
-                self.request.tick(done, max(done, before.st_size))
-                if 0 < before.st_size < done:
-                    break
-            check_unchanged(file, before)
-        return [sent.hexdigest(), before.st_mode & 0o777]
+                if done > start:
+                    self.request.send(DATA, block[max(0, start - done + len(block)) :])
+                self.request.check()
+        return sent.hexdigest()
 
-    def put(self, path: str, name: str, permissions: int) -> None:
-        """Receive a file's content, and at its end, in an empty block and one more, its SHA-256."""
-        with self.engine.open(self.engine.inside(path, name), "wb", permissions) as file:
-            for block in iter(self.request.receive, b""):
-                write_all(file, block)
-            commit_verified(file, self.request.receive().decode("ascii"))
+    def put(self, path: str, name: str, permissions: int, key: str) -> None:
+        """Say how much is there of a copy with this key, and receive the rest and its SHA-256.
+
+        The SHA-256 comes behind an empty block.
+        """
+        with self.engine.open(self.engine.inside(path, name), "wb", permissions, key) as file:
+            try:
+                there = file.status().st_size if key and hasattr(file, "commit") else 0
+                if there:
+                    file.seek(there)
+                if key:
+                    self.request.send(FACTS, as_json(there))
+                for block in iter(self.request.receive, b""):
+                    file.write_all(block)
+                digest = self.request.receive().decode("ascii")
+            except Cancelled:
+                if key and self.agent.gone.is_set() and isinstance(file, Replacement):
+                    file.keep()
+                raise
+            commit_verified(file, digest)
 
 
-def main(marker: bytes, work_dir: "str | None") -> None:
-    """Say hello and serve; what was printed before the marker is noise of the login."""
-    hello = {"python": sys.version.split()[0], "platform": sys.platform, "pid": os.getpid(), "error": None}
+def as_json(value: object) -> bytes:
+    return json.dumps(value).encode("ascii")
+
+
+def go_home() -> None:
+    """Relative paths start there, wherever the login's own files lead."""
+    with contextlib.suppress(OSError):
+        os.chdir(os.path.expanduser("~"))
+
+
+def hang_up(_number: int, _frame: object) -> None:
+    raise EOFError
+
+
+def main(marker: bytes, work_dir: "str | None", beat: float) -> None:
+    """Serve the client at standard input; what was printed before the marker is noise of the login."""
     sink = os.dup(1)
     os.dup2(2, 1)  # nothing else may write among the frames
-    engine = Engine(work_dir)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, hang_up)
     try:
-        if not engine.isdir("."):
-            hello["error"] = "there is no such directory"
-    except OSError as error:
-        hello["error"] = error.strerror
-    agent = Agent(engine, 0, sink)
-    os.write(sink, marker)
-    agent.send(0, HELLO, json.dumps(hello).encode("ascii"))
-    agent.serve()
-    os._exit(0)  # whatever threads still wait for a disk
+        go_home()
+        Agent(Engine(work_dir), 0, sink, beat).serve(marker)
+    except (EOFError, Cancelled):
+        pass
+    finally:
+        os._exit(0)  # whatever threads still wait for a disk

@@ -3,111 +3,208 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, TypeVar, cast
 
+from pydantic import Field
+
 from clustrix_core.config import ClusterConfig
-from clustrix_core.engine import (
-    Engine,
-    Replacement,
-    blocks,
-    check_unchanged,
-    commit_verified,
-    write_all,
-)
-from clustrix_core.errors import ConfigError, ConnectionFailedError, printable
+from clustrix_core.engine import Engine, encode
+from clustrix_core.errors import ClustrixError, ConnectionFailedError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.partial import Failures
-from clustrix_core.remote import client
-from clustrix_core.remote.channel import Channel
+from clustrix_core.remote import agent, bootstrap, transfer
+from clustrix_core.remote.channel import Channel, EngineChannel
+from clustrix_core.remote.client import NONSENSE, Call, Client
 from clustrix_core.remote.files import RemoteFile
 from clustrix_core.stream import Stream
 
 T = TypeVar("T")
+
+PATHS_AT_ONCE = 1 << 20  # bytes of paths in one request
+REQUESTS_AT_ONCE = 8
+
+
+class RemoteConfig(ClusterConfig):
+    """The fields of every place that an agent is started in. A backend's config is a subclass of this."""
+
+    remote_python: str | None = Field(
+        default=None,
+        description="Python on the host that answers, 3.6 or newer; none means the first that is found.",
+    )
+    connect_timeout: float = Field(
+        default=30.0, gt=0, description="Seconds that connecting may take before it is given up."
+    )
+    dead_after: float = Field(
+        default=30.0, gt=0, description="Seconds without a sign of life after which a connection is given up."
+    )
 
 
 class RemoteBackend(ABC):
     """All hooks over a channel. A subclass supplies `open_channel`, `api_version` and `config_model`.
 
     The agent is started at the first call. A connection that was lost is opened anew once, for calls that
-    can be repeated.
+    can be repeated; one that can't be opened is an error at once.
 
     Args:
         config: relative paths start at its `remote_work_dir`, else at the home folder.
     """
 
-    def __init__(self, config: ClusterConfig) -> None:
+    def __init__(self, config: RemoteConfig) -> None:
         self.config = config
-        self._client: client.Client | None = None
-        self._starting = threading.RLock()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._client: Client | None = None
+        self._start: _Start | None = None
+        self._closed = False
 
     @abstractmethod
     def open_channel(self, command: str) -> Channel:
-        """Start a command line, for a POSIX login shell, in the place."""
+        """Start a command line, for a POSIX login shell, in the place. One thread at a time does this."""
+
+    def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
+        """An engine that reaches the place by itself, where no agent is wanted or none can be started.
+
+        Args:
+            failure: None before an agent is started; else why the last one was not.
+
+        Returns:
+            None to start an agent; with a failure, to give up.
+        """
+        return None
 
     def place_name(self) -> str:
         """What error messages call the place."""
         return self.config.cluster_host or self.config.cluster_type
 
+    def description(self) -> str:
+        """How the place is reached, in a few words."""
+        known = self._client
+        hello = known.hello if known is not None and known.alive else None
+        return f"agent, Python {hello['python']}" if hello else "not connected"
+
     def close(self) -> None:
-        """End the agent."""
-        if self._client is not None:
-            self._client.close()
+        """End the agent. Whoever waits for it gets an error."""
+        with self._lock:
+            self._closed = True
+            known = self._client
+        if known is not None:
+            known.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the channel without sending a byte."""
-        if self._client is not None:
-            self._client.abandon()
-
-    def _connected(self) -> client.Client:
-        with self._starting:
-            if self._client is None or not self._client.alive:
-                self._client = self._started()
-            return self._client
-
-    def _started(self) -> client.Client:
-        work_dir = self.config.remote_work_dir
-        started = client.start(
-            self.open_channel, self.place_name(), work_dir, None, op_timeout=self.config.op_timeout
-        )
-        if started.hello["error"] is not None:
-            started.close()
-            raise ConfigError(
-                f"remote_work_dir {printable(work_dir or '~')!r} on {self.place_name()}: "
-                f"{started.hello['error']}; make it there, or correct the config"
-            )
-        return started
-
-    def _ask(self, operation: str, ask: Callable[[client.Call], T], **arguments: Any) -> T:
-        """Call an operation that may be repeated, and do so once if the connection was lost meanwhile."""
         known = self._client
-        try:
-            return ask(self._connected().call(operation, **arguments))
-        except ConnectionFailedError:
-            if known is None or known.alive:  # it was fresh, or it isn't the line that failed
-                raise
-        return ask(self._connected().call(operation, **arguments))
+        self._reset()
+        self._closed = True
+        if known is not None:
+            known.abandon()
 
-    def _value(self, operation: str, progress: Progress | None = None, **arguments: Any) -> Any:
-        return self._ask(operation, lambda call: call.wait(progress), **arguments)
+    def _connected(self, instead_of: Client | None = None) -> Client:
+        """A client that can be asked; `instead_of` is one whose agent did not start just now."""
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise ConnectionFailedError(f"{self.place_name()}: the session was closed")
+                if self._client is not None and self._client.alive:
+                    return self._client
+                start = self._start
+                # A signal handler, in the very thread that is connecting, can't wait for it.
+                if start is None or start.thread == threading.get_ident():
+                    mine = self._start = _Start()
+                    break
+            start.done.wait()
+            if start.failure is not None:
+                raise start.failure
+        try:
+            return self._keep(self._started(instead_of))
+        except Exception as failure:
+            mine.failure = failure
+            raise
+        finally:
+            with self._lock:
+                if self._start is mine:
+                    self._start = None
+            mine.done.set()
+
+    def _keep(self, started: Client) -> Client:
+        with self._lock:
+            known = self._client
+            surplus = self._closed or (known is not None and known.alive)
+            if not surplus:
+                self._client = known = started
+        if surplus:
+            started.close()
+        if known is None or self._closed:
+            raise ConnectionFailedError(f"{self.place_name()}: the session was closed")
+        return known
+
+    def _started(self, instead_of: Client | None) -> Client:
+        failure = None if instead_of is None else instead_of.failure()
+        engine = self.engine_from_here(cast("ConnectionFailedError | None", failure))
+        if engine is None and failure is not None:
+            raise failure
+        config, marker = self.config, bootstrap.new_marker()
+        if engine is not None:
+            source, channel = b"", cast(Channel, EngineChannel(engine, marker))
+        else:
+            beat = min(agent.BEAT, config.dead_after / 4)
+            source = bootstrap.payload(marker, config.remote_work_dir, beat)
+            try:
+                channel = self.open_channel(bootstrap.command(len(source), config.remote_python))
+            except ClustrixError:
+                raise
+            except OSError as error:
+                raise ConnectionFailedError(f"{self.place_name()}: {error}") from error
+        try:
+            return Client(
+                channel,
+                source,
+                marker,
+                self.place_name(),
+                config.remote_work_dir,
+                connect_timeout=config.connect_timeout,
+                op_timeout=config.op_timeout,
+                dead_after=config.dead_after,
+            )
+        except BaseException:
+            channel.close()
+            raise
+
+    def _repeated(self, ask: Callable[[Client], T]) -> T:
+        """Ask what may be asked again, and do so once if the connection was lost meanwhile."""
+        known = self._connected()
+        try:
+            return ask(known)
+        except ConnectionFailedError:
+            if known.alive or self._closed or (known.hello is None and not known.unstarted):
+                raise  # what failed was connecting, or isn't the line
+        return ask(self._connected(known if known.unstarted else None))
+
+    def _ask(self, operation: str, ask: Callable[[Call], T], **arguments: Any) -> T:
+        return self._repeated(lambda known: ask(known.call(operation, **arguments)))
+
+    def _value(self, kind: type[T], operation: str, **arguments: Any) -> T:
+        return self._ask(operation, lambda call: call.value(kind), **arguments)
 
     def _partial(
         self,
         operation: str,
         on_error: OnError,
         progress: Progress | None,
-        ask: Callable[[client.Call], T],
+        ask: Callable[[Call], T],
         **arguments: Any,
     ) -> T:
         """The same for a recursion, whose failures are warned of."""
         failures = Failures(on_error)
 
-        def ask_all(call: client.Call) -> T:
+        def ask_all(call: Call) -> T:
             result = ask(call)
             for failure in call.failures:
                 failures(failure)
@@ -144,7 +241,7 @@ class RemoteBackend(ABC):
             "progress": progress is not None,
         }
 
-        def begin(call: client.Call) -> tuple[client.Call, Iterator[list[Any]]]:
+        def begin(call: Call) -> tuple[Call, Iterator[list[Any]]]:
             parts = call.parts(progress)
             first = next(parts, None)  # until it is there, the call can be repeated
             return call, parts if first is None else chain([first], parts)
@@ -156,27 +253,37 @@ class RemoteBackend(ABC):
     def clustrix_stat(
         self, paths: list[str], follow_symlinks: bool, on_error: OnStatError
     ) -> list[FileInfo | OSError]:
-        def read(call: client.Call) -> list[FileInfo | OSError]:
-            found: list[FileInfo | OSError] = _items(call)
-            for place, told in call.result:
-                found.insert(place, call.os_error(told))
+        blobs = list(_blobs(paths))
+        arguments = {"follow_symlinks": follow_symlinks, "first_failure": on_error == "raise"}
+
+        def ask(known: Client) -> list[FileInfo | OSError]:
+            found: list[FileInfo | OSError] = []
+            waiting: deque[Call] = deque()
+            try:
+                for blob in blobs:
+                    waiting.append(known.call("stat", blob, **arguments))
+                    if len(waiting) > REQUESTS_AT_ONCE:
+                        found += _statuses(waiting.popleft())
+                while waiting:
+                    found += _statuses(waiting.popleft())
+            finally:
+                for call in waiting:
+                    call.cancel()
             return found
 
-        return self._ask(
-            "stat", read, paths=paths, follow_symlinks=follow_symlinks, first_failure=on_error == "raise"
-        )
+        return self._repeated(ask)
 
     @hookimpl
     def clustrix_exists(self, path: str) -> bool:
-        return bool(self._value("exists", path=path))
+        return self._value(bool, "exists", path=path)
 
     @hookimpl
     def clustrix_isdir(self, path: str) -> bool:
-        return bool(self._value("isdir", path=path))
+        return self._value(bool, "isdir", path=path)
 
     @hookimpl
     def clustrix_isfile(self, path: str) -> bool:
-        return bool(self._value("isfile", path=path))
+        return self._value(bool, "isfile", path=path)
 
     @hookimpl
     def clustrix_glob(
@@ -188,93 +295,93 @@ class RemoteBackend(ABC):
 
     @hookimpl
     def clustrix_du(self, path: str, on_error: OnError, progress: Progress | None) -> DiskUsage:
-        found = self._partial("du", on_error, progress, lambda call: call.wait(progress), path=path)
-        return DiskUsage(*found)
+        def read(call: Call) -> DiskUsage:
+            found = call.value(list, progress)
+            return DiskUsage(*(call.checked(int, number) for number in found))
+
+        return self._partial("du", on_error, progress, read, path=path)
 
     @hookimpl
     def clustrix_count_files(
         self, path: str, pattern: str, on_error: OnError, progress: Progress | None
     ) -> int:
-        return int(
-            self._partial(
-                "count_files",
-                on_error,
-                progress,
-                lambda call: call.wait(progress),
-                path=path,
-                pattern=pattern,
-            )
-        )
+        def read(call: Call) -> int:
+            return call.value(int, progress)
+
+        return self._partial("count_files", on_error, progress, read, path=path, pattern=pattern)
 
     @hookimpl
     def clustrix_readlink(self, path: str) -> str:
-        return str(self._value("readlink", path=path))
+        return self._value(str, "readlink", path=path)
 
     @hookimpl
     def clustrix_open(self, path: str, mode: str) -> io.RawIOBase:
-        return RemoteFile(self._connected(), path, mode)
+        def read(known: Client) -> RemoteFile:
+            call = known.call("open", path=path, mode=mode)
+            call.value(list)
+            return RemoteFile(known, call, path, mode)
+
+        return self._repeated(read)
 
     @hookimpl
     def clustrix_get(self, path: str, target: str, progress: Progress | None) -> int:
-        from hashlib import sha256
-
-        here = Engine()
-        call = self._connected().call("get", path=path, progress=progress is not None)
-        arrived, done = sha256(), 0
-        target = here.inside(target, os.path.basename(path.rstrip("/")))
-        parts = call.parts(progress)
-        try:
-            first = next(parts, b"")  # a file that can't be read leaves no trace here
-            with here.open(target, "wb", 0o600) as file:
-                for block in chain([first], parts):
-                    arrived.update(block)
-                    write_all(file, block)
-                    done += len(block)
-                sent, permissions = call.result
-                if arrived.hexdigest() != sent:
-                    raise OSError(5, "the copy differs from the original", target)
-                if isinstance(file, Replacement):
-                    file.permit(permissions)
-                commit_verified(file, sent)
-        finally:
-            call.cancel()
-        return done
+        return transfer.get(self._repeated, path, target, self.place_name(), progress)
 
     @hookimpl
     def clustrix_put(self, source: str, path: str, progress: Progress | None) -> int:
-        from hashlib import sha256
-
-        with Engine().open(source, "rb") as file:
-            before = os.fstat(file.fileno())
-            name = os.path.basename(source.rstrip("/"))
-            call = self._connected().call("put", path=path, name=name, permissions=before.st_mode & 0o777)
-            sent, done = sha256(), 0
-            try:
-                for block in blocks(file):
-                    sent.update(block)
-                    call.feed(block)
-                    done += len(block)
-                    if progress is not None:
-                        progress(done, max(done, before.st_size))
-                    if 0 < before.st_size < done:
-                        break
-                check_unchanged(file, before)
-                call.feed(b"")
-                call.feed(sent.hexdigest().encode())
-                call.wait()
-            finally:
-                call.cancel()
-        return done
+        return transfer.put(self._repeated, source, path, progress)
 
 
-def _items(call: client.Call, progress: Progress | None = None) -> list[Any]:
+class _Start:
+    """One attempt to connect, whose outcome all threads share that need the connection meanwhile."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.done = threading.Event()
+        self.failure: Exception | None = None
+
+
+def _items(call: Call, progress: Progress | None = None) -> list[Any]:
     return list(chain.from_iterable(call.parts(progress)))
+
+
+def _blobs(paths: list[str]) -> Iterator[bytes]:
+    """Paths, each with a NUL behind it, in requests of a bounded size."""
+    encoded: list[bytes] = []
+    size = 0
+    for path in paths:
+        if "\0" in path:
+            raise ValueError("embedded null byte")
+        encoded.append(encode(path) + b"\0")
+        size += len(encoded[-1])
+        if size > PATHS_AT_ONCE:
+            yield b"".join(encoded)
+            encoded, size = [], 0
+    if encoded:
+        yield b"".join(encoded)
+
+
+def _statuses(call: Call) -> list[FileInfo | OSError]:
+    """The answers to one request, failures in their places."""
+    answers = iter(_items(call))
+    try:
+        failed = {place: call.os_error(told) for place, told in call.result}
+    except NONSENSE:
+        raise call.client.nonsense() from None
+    found: list[FileInfo | OSError] = []
+    for answer in answers:
+        while len(found) in failed:
+            found.append(failed.pop(len(found)))
+        found.append(answer)
+    while len(found) in failed:
+        found.append(failed.pop(len(found)))
+    return found
 
 
 class _Found:
     """The batches of a stream; closing it, also before its start, ends the walk there."""
 
-    def __init__(self, call: client.Call, parts: Iterator[list[Any]], failures: Failures) -> None:
+    def __init__(self, call: Call, parts: Iterator[list[Any]], failures: Failures) -> None:
         self._call, self._parts, self._failures = call, parts, failures
 
     def __iter__(self) -> Iterator[list[Any]]:

@@ -9,7 +9,8 @@ import zlib
 from functools import cache
 from importlib import resources
 
-PYTHONS = ("python3", "python", "/usr/libexec/platform-python")
+PYTHONS = ("python3", "/usr/libexec/platform-python", "python")
+TOO_OLD = 9  # the exit code of a Python that can't run the agent
 
 _START = """
 import sys, types
@@ -21,39 +22,45 @@ for name, source in {sources!r}:
     sys.modules[module.__name__] = module
     setattr(package, name, module)
     exec(compile(source, "<clustrix " + name + ">", "exec"), module.__dict__)
-module.main({marker!r}, {work_dir!r})
+module.main({marker!r}, {work_dir!r}, {beat!r})
 """
 
 
-def payload(work_dir: str | None) -> tuple[bytes, bytes]:
-    """The marker by which the agent's hello is recognised, and the compressed source that says it."""
-    marker = b"clustrix " + secrets.token_hex(16).encode() + b"\n"
-    text = _START.format(sources=_sources(), marker=marker, work_dir=work_dir)
-    return marker, zlib.compress(text.encode("utf-8", "surrogatepass"), 9)
+def new_marker() -> bytes:
+    """What an agent says first, by which its answers are told from the noise of a login."""
+    return b"clustrix " + secrets.token_hex(16).encode() + b"\n"
+
+
+def payload(marker: bytes, work_dir: str | None, beat: float) -> bytes:
+    """The compressed source of an agent; `beat` is the time between its signs of life, in seconds."""
+    text = _START.format(sources=_sources(), marker=marker, work_dir=work_dir, beat=beat)
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 9)
 
 
 def command(size: int, python: str | None = None) -> str:
     """A command line that starts a Python which reads `size` bytes of compressed source from its input.
 
-    It is one that sh, bash, csh and fish take alike: single quotes, and within them no single quote, `!` or
-    newline.
+    It is one that sh, bash, csh, fish and restricted shells take alike: single quotes, and within them no
+    single quote, `!` or newline.
 
     Args:
         size: the length of the payload in bytes.
         python: the interpreter to use, instead of looking for one.
     """
     code = (
-        f"import os,zlib;r=lambda b:b if len(b)=={size} else r(b+(os.read(0,{size}-len(b))or os._exit(1)));"
+        f"import os,sys,zlib;sys.version_info<(3,6) and os._exit({TOO_OLD});"
+        f"r=lambda b:b if len(b)=={size} else r(b+(os.read(0,{size}-len(b))or os._exit(1)));"
         "exec(zlib.decompress(r(bytes())).decode(chr(117)+chr(116)+chr(102)+chr(56)))"
     )
-    names = " ".join(PYTHONS)
-    script = (
-        f'for p in {names}; do command -v "$p" >/dev/null 2>&1 && exec "$p" -I -S -c "{code}"; done; '
-        "echo no python found >&2; exit 127"
-    )
     if python is not None:
-        return f'exec {shlex.quote(python)} -I -S -c "{code}"'
-    return f"exec sh -c '{script}'"
+        return f'{shlex.quote(python)} -I -S -c "{code}"'
+    # One that is too old says so, or doesn't know the options (2), before it has read anything.
+    script = (
+        f'for p in {" ".join(PYTHONS)}; do command -v "$p" >/dev/null 2>&1 || continue; '
+        f'"$p" -I -S -c "{code}"; s=$?; [ $s = {TOO_OLD} ] || [ $s = 2 ] || [ $s = 127 ] || exit $s; done; '
+        "echo no Python 3.6 or newer found >&2; exit 127"
+    )
+    return f"sh -c '{script}'"
 
 
 @cache

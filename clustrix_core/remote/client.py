@@ -1,78 +1,93 @@
-"""The near side of a remote backend: requests over one channel, by any number of threads."""
+"""The near side of a remote backend: requests over one channel, by any number of threads.
+
+Two threads own the channel: one receives, one sends. Whoever asks for something puts a frame into the
+sender's queue and waits at the queue of the answer; these queues take items also from signal handlers and
+from the garbage collector, and no exception can leave half a frame behind.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from clustrix_core.engine import unpack
-from clustrix_core.errors import ClustrixError, ConnectionFailedError, OperationTimeoutError
+from clustrix_core.errors import (
+    ClustrixError,
+    ConfigError,
+    ConnectionFailedError,
+    OperationTimeoutError,
+    printable,
+)
 from clustrix_core.hookspecs import Progress
 from clustrix_core.models import FileInfo
-from clustrix_core.remote import agent, bootstrap
+from clustrix_core.remote import agent
 from clustrix_core.remote.channel import Channel
 
+T = TypeVar("T")
+
 NOISE_ALLOWED = 1 << 20  # bytes of login banners before the hello
+CHUNK = 1 << 16  # bytes that are sent at once: each has to get away within `dead_after`
+UNREAD_ALLOWED = 4 * agent.WINDOW  # bytes of one answer that may wait here; an agent stays far below
+PATIENCE = 0.25  # seconds between looks at the state of the line
+
 Frame = tuple[int, bytes]
+NONSENSE = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, struct.error)
 
 
 class Client:
-    """A running agent.
+    """A running agent, which may still be starting: its hello is waited for with the first answer.
 
     Args:
         channel: to the command that `bootstrap.command` gives, just started.
+        source: what the command is waiting for.
         marker: what the agent says first.
         host: the name of the place, for error messages.
+        work_dir: where relative paths start, for error messages.
+        connect_timeout: seconds that the agent may take to say hello.
         op_timeout: seconds that an operation may take without news of it; None for no limit.
-        dead_after: seconds of silence, signs of life included, after which the line counts as dead.
+        dead_after: seconds of silence, signs of life included, after which the line counts as dead; also
+            those in which nothing could be sent.
+
+    Attributes:
+        hello: what the agent said of itself; None as long as it is starting.
+        unstarted: whether the command ended, or said something else, before there was an agent.
     """
 
     def __init__(
         self,
         channel: Channel,
+        source: bytes,
         marker: bytes,
         host: str,
+        work_dir: str | None = None,
         *,
         connect_timeout: float = 30.0,
         op_timeout: float | None = None,
         dead_after: float = 30.0,
     ) -> None:
         self.host = host
-        self._channel = channel
-        self._op_timeout, self._dead_after = op_timeout, dead_after
+        self.hello: dict[str, Any] | None = None
+        self.unstarted = False
+        self._channel, self._work_dir = channel, work_dir
+        self._connect_timeout, self._op_timeout, self._dead_after = connect_timeout, op_timeout, dead_after
         self._numbers = count(1)
-        self._calls: dict[int, SimpleQueue[Frame]] = {}
-        self._sending = threading.Lock()
-        self._later: deque[tuple[int, int, bytes]] = deque()
-        self._lost: ConnectionFailedError | None = None
-        self._heard = time.monotonic()
-        self._hello: SimpleQueue[Frame] = SimpleQueue()
-        self._calls[0] = self._hello
-        self._reader = threading.Thread(target=self._read, args=(marker,), name="clustrix-agent", daemon=True)
-        self._reader.start()
-        self.hello = self._greeted(connect_timeout)
-
-    def _greeted(self, timeout: float) -> dict[str, Any]:
-        try:
-            kind, body = self._hello.get(timeout=timeout)
-        except Empty:
-            self.close()
-            raise ConnectionFailedError(f"{self.host}: no Python answered within {timeout:g} s") from None
-        if kind != agent.HELLO:
-            raise self.failure()
-        try:
-            return dict(json.loads(body))
-        except ValueError:
-            self.close()
-            raise ConnectionFailedError(f"{self.host}: what arrived makes no sense") from None
+        self._calls: dict[int, Call] = {}
+        self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
+        self._outbox.put(source)
+        self._lost: ClustrixError | None = None
+        self._process = os.getpid()
+        self._born = self._heard = time.monotonic()
+        self._sending_since: float | None = None
+        for run, name in ((self._write, "sender"), (lambda: self._read(marker), "receiver")):
+            threading.Thread(target=run, name=f"clustrix-{name}", daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -81,56 +96,35 @@ class Client:
 
     def close(self) -> None:
         """End the agent."""
-        self.lose("the connection was closed")
-        self._channel.close()
+        self._lose("the connection was closed")
 
     def abandon(self) -> None:
         """In a forked child: let go without a byte."""
-        self._lost = ConnectionFailedError(f"{self.host}: this connection belongs to another process")
+        self._lost = self._failure("this connection belongs to another process")
         self._channel.abandon()
 
     def call(self, operation: str, data: bytes = b"", **arguments: Any) -> Call:
-        """Ask for something; the answer comes by the call."""
-        if self._lost is not None:
+        """Ask for something; the answer comes by the call.
+
+        Raises:
+            ConnectionFailedError: the connection was lost before.
+            ValueError: the arguments are too long.
+        """
+        body = agent.pack_call({"operation": operation, **arguments}, data)
+        if len(body) > agent.MAX_BODY:
+            raise ValueError(f"the arguments of {operation} are longer than {agent.MAX_BODY} bytes")
+        call = Call(self, next(self._numbers))
+        self._calls[call.number] = call
+        if self._lost is not None:  # perhaps since just now, without having seen this call
+            self.forget(call.number)
             raise self.failure()
-        call = Call(self, self.new_number())
-        self._calls[call.number] = call.frames
-        if self._lost is not None:  # since then: the reader may not have seen this call
-            call.frames.put((agent.ERROR, b""))
-        self.send(call.number, agent.CALL, agent.pack_call({"operation": operation, **arguments}, data))
+        self.send(call.number, agent.CALL, body)
         return call
 
-    def new_number(self) -> int:
-        """The number of one more request."""
-        return next(self._numbers)
-
-    def send(self, number: int, kind: int, body: bytes) -> None:
-        """Send one frame."""
-        try:
-            with self._sending:
-                self._channel.sendall(agent.HEADER.pack(len(body), number, kind) + body)
-        except (OSError, ValueError) as error:
-            self.lose(f"sending failed: {error}")
-            raise self.failure() from error
-        self._send_waiting()
-
-    def send_soon(self, number: int, kind: int, body: bytes = b"") -> None:
-        """Send one frame, now or after the one that is being sent: where the garbage collector runs, it may
-        be this very thread that is sending. A connection that is lost needs no such frame."""
-        self._later.append((number, kind, body))
-        self._send_waiting()
-
-    def _send_waiting(self) -> None:
-        while self._later and self.alive and self._sending.acquire(blocking=False):
-            try:
-                frame = self._later.popleft()
-                self._channel.sendall(agent.HEADER.pack(len(frame[2]), *frame[:2]) + frame[2])
-            except IndexError:  # another thread took it
-                pass
-            except (OSError, ValueError) as error:
-                self.lose(f"sending failed: {error}")
-            finally:
-                self._sending.release()
+    def send(self, number: int, kind: int, body: bytes = b"") -> None:
+        """Send one frame, after those that wait. It is not waited for."""
+        if self._lost is None:
+            self._outbox.put(agent.HEADER.pack(len(body), number, kind) + body)
 
     def forget(self, number: int) -> None:
         """Take no more frames of a request."""
@@ -140,69 +134,136 @@ class Client:
         """Wait for a frame, as long as there is life on the line."""
         started = time.monotonic()
         while True:
+            if self._process != os.getpid():
+                raise self.failure()
             try:
-                return frames.get(timeout=1.0)
+                return frames.get(timeout=PATIENCE)
             except Empty:
-                now = time.monotonic()
-            if self._op_timeout is not None and now - started > self._op_timeout:
-                raise OperationTimeoutError(
-                    f"{self.host}: no answer within op_timeout={self._op_timeout:g} s"
-                )
-            if now - max(self._heard, started) > self._dead_after:
-                self.lose(f"nothing was heard for {self._dead_after:g} s")
-                self._channel.close()
+                self._check_life(started)
 
-    def failure(self) -> ConnectionFailedError:
+    def _check_life(self, started: float) -> None:
+        now = time.monotonic()
+        sending = self._sending_since
+        if self.hello is None and now - self._born > self._connect_timeout:
+            self._lose(f"no Python answered within connect_timeout={self._connect_timeout:g} s")
+        elif sending is not None and now - sending > self._dead_after:
+            self._lose(f"nothing could be sent for {self._dead_after:g} s")
+        elif self.hello is not None and now - max(self._heard, started) > self._dead_after:
+            self._lose(f"nothing was heard for {self._dead_after:g} s")
+        elif self._op_timeout is not None and now - max(self._born, started) > self._op_timeout:
+            raise OperationTimeoutError(
+                f"{self.host}: no answer within op_timeout={self._op_timeout:g} s; the line is alive, but "
+                "what was asked for takes longer, perhaps on a disk that hangs"
+            )
+
+    def failure(self) -> ClustrixError:
         """The exception to raise for the connection that was lost."""
-        return ConnectionFailedError(str(self._lost))
+        lost = self._lost or self._failure("this connection belongs to another process")
+        return type(lost)(*lost.args)
 
-    def lose(self, reason: str) -> None:
+    def _failure(self, reason: str) -> ConnectionFailedError:
+        return ConnectionFailedError(f"{self.host}: {reason}")
+
+    def nonsense(self) -> ClustrixError:
+        """Give up a far side that doesn't speak as an agent does, and return the exception to raise."""
+        self._lose("what arrived makes no sense")
+        return self.failure()
+
+    def _lose(self, reason: str | ClustrixError) -> None:
         """Give the connection up: whoever waits for an answer gets an error. The first reason counts."""
         if self._lost is None:
-            self._lost = ConnectionFailedError(f"{self.host}: {reason}")
-        for frames in list(self._calls.values()):
-            frames.put((agent.ERROR, b""))
+            self._lost = reason if isinstance(reason, ClustrixError) else self._failure(reason)
+        for call in list(self._calls.values()):
+            call.frames.put((agent.ERROR, b""))
+        self._outbox.put(None)
+        self._channel.close()
+
+    def _write(self) -> None:
+        while (data := self._outbox.get()) is not None:
+            try:
+                view = memoryview(data)
+                for start in range(0, len(view), CHUNK):
+                    self._sending_since = time.monotonic()
+                    self._channel.sendall(view[start : start + CHUNK])
+            except Exception as error:  # channels of all kinds
+                if self.hello is not None or self._lost is not None:
+                    self._lose(f"sending failed: {error}")
+                return  # else the receiver will know better why there is no agent
+            finally:
+                self._sending_since = None
 
     def _read(self, marker: bytes) -> None:
         try:
             self._read_frames(self._skip_noise(marker))
-        except (OSError, ValueError) as error:
-            self.lose(f"the connection broke: {error}")
         except EOFError as error:
-            self.lose(str(error))
-        self._channel.close()
+            self._lose(str(error))
+        except Exception as error:
+            self._lose(f"the connection broke: {error}")
 
-    def _skip_noise(self, marker: bytes) -> bytes:
-        noise = b""
-        while marker not in noise:
+    def _skip_noise(self, marker: bytes) -> bytearray:
+        noise = bytearray()
+        while True:
+            seen = max(0, len(noise) - len(marker))
             data = self._channel.recv(1 << 16)
             noise += data
+            place = noise.find(marker, seen)
+            if place >= 0:
+                return noise[place + len(marker) :]
             if not data or len(noise) > NOISE_ALLOWED:
+                self.unstarted = self._lost is None
                 said = self._channel.last_words() or noise[-500:].decode("utf-8", "replace").strip()
                 raise EOFError(f"the agent did not start; the host said: {said!r}")
-        return noise.partition(marker)[2]
 
-    def _read_frames(self, buffer: bytes) -> None:
-        waiting = bytearray(buffer)
+    def _read_frames(self, waiting: bytearray) -> None:
         while True:
-            while len(waiting) >= agent.HEADER.size:
-                length, number, kind = agent.HEADER.unpack_from(waiting)
+            start = 0
+            while len(waiting) - start >= agent.HEADER.size:
+                length, number, kind = agent.HEADER.unpack_from(waiting, start)
                 if length > agent.MAX_BODY:
                     raise EOFError("what arrived makes no sense")
-                end = agent.HEADER.size + length
+                end = start + agent.HEADER.size + length
                 if len(waiting) < end:
                     break
-                body = bytes(memoryview(waiting)[agent.HEADER.size : end])
-                del waiting[:end]
-                frames = self._calls.get(number)
-                if frames is not None and kind != agent.ALIVE:
-                    frames.put((kind, body))
+                self._take(number, kind, bytes(memoryview(waiting)[start + agent.HEADER.size : end]))
+                start = end
+            del waiting[:start]
             data = self._channel.recv(1 << 18)
             self._heard = time.monotonic()
             if not data:
                 said = self._channel.last_words()
                 raise EOFError("the agent ended" + (f"; the host said: {said!r}" if said else ""))
             waiting += data
+
+    def _take(self, number: int, kind: int, body: bytes) -> None:
+        if kind == agent.ALIVE:
+            return
+        if number == 0:
+            self._take_news(kind, body)
+            return
+        call = self._calls.get(number)
+        if call is not None:
+            call.arrived += len(body) + agent.HEADER.size
+            if call.arrived - call.taken > UNREAD_ALLOWED:
+                raise EOFError("more arrived than was asked for")
+            call.frames.put((kind, body))
+
+    def _take_news(self, kind: int, body: bytes) -> None:
+        """What the agent says of itself."""
+        try:
+            news = json.loads(body)
+            if kind == agent.HELLO and self.hello is None:
+                self.hello = {"python": str(news["python"]), "pid": int(news["pid"])}
+                return
+            if kind != agent.ERROR or not isinstance(news, str):
+                raise ValueError(kind)
+        except NONSENSE:
+            raise EOFError("what arrived makes no sense") from None
+        self._lose(
+            ConfigError(
+                f"remote_work_dir {printable(self._work_dir or '~')!r} on {self.host}: {printable(news)}; "
+                "make it there, or correct the config"
+            )
+        )
 
 
 class Call:
@@ -211,43 +272,64 @@ class Call:
     def __init__(self, client: Client, number: int) -> None:
         self.client, self.number = client, number
         self.frames: SimpleQueue[Frame] = SimpleQueue()
+        self.arrived = self.taken = 0  # bytes that came, and those of them that were looked at
         self.result: Any = None
         self.failures: list[OSError] = []
-        self.credit = agent.WINDOW  # for what is sent to the agent
+        self._credit = agent.WINDOW  # for what is sent to the agent
+        self._refused: Frame | None = None
         self._ended = False
 
-    def parts(self, progress: Progress | None = None) -> Iterator[Any]:
-        """The parts of the answer as they come: lists of names, lists of `FileInfo`, or bytes.
+    def parts(self, progress: Progress | None = None) -> Generator[Any, None, None]:
+        """The parts of the answer as they come: lists of names, lists of `FileInfo`, bytes, or facts.
 
-        At their end `result` and `failures` are there.
+        At their end `result` and `failures` are there. Leaving early, for whatever reason, cancels the
+        request.
 
         Raises:
             OSError, ValueError: what the operation failed with.
             ConnectionFailedError: the connection was lost, or what arrives on it makes no sense.
         """
-        while True:
-            kind, body = self.client.next_frame(self.frames)
-            if not body and kind == agent.ERROR:
-                raise self.client.failure()
-            try:
+        try:
+            while True:
+                kind, body = self._next()
                 part = self._understood(kind, body)
-            except (ValueError, TypeError, KeyError, IndexError, struct.error):
-                self.client.lose("what arrived makes no sense")
-                raise self.client.failure() from None
-            if kind == agent.PROGRESS:
-                if progress is not None:
-                    progress(*part)
-            elif kind == agent.END:
-                self._end()
-                return
-            elif kind == agent.ERROR:
-                self._end()
-                raise part
-            elif kind != agent.CREDIT:
-                yield part
-                self.client.send(self.number, agent.CREDIT, struct.pack(">I", len(body)))
+                if kind == agent.PROGRESS:
+                    if progress is not None:
+                        progress(*part)
+                elif kind == agent.END:
+                    self._end()
+                    return
+                elif kind == agent.ERROR:
+                    self._end()
+                    raise part
+                elif kind == agent.FAILURES:
+                    self.failures += part
+                    self._give_credit(body)
+                elif kind != agent.CREDIT:
+                    yield part
+                    self._give_credit(body)
+        finally:
+            self.cancel()
+
+    def _next(self) -> Frame:
+        if self._refused is not None:
+            return self._refused
+        kind, body = self.client.next_frame(self.frames)
+        if kind == agent.ERROR and not body:
+            raise self.client.failure()
+        self.taken += len(body) + agent.HEADER.size
+        return kind, body
+
+    def _give_credit(self, body: bytes) -> None:
+        self.client.send(self.number, agent.CREDIT, struct.pack(">I", len(body)))
 
     def _understood(self, kind: int, body: bytes) -> Any:
+        try:
+            return self._read(kind, body)
+        except NONSENSE:
+            raise self.client.nonsense() from None
+
+    def _read(self, kind: int, body: bytes) -> Any:
         if kind == agent.NAMES:
             return unpack(body)
         if kind == agent.RECORDS:
@@ -255,43 +337,66 @@ class Call:
         if kind == agent.DATA:
             return body
         if kind == agent.CREDIT:
-            self.credit += struct.unpack(">I", body)[0]
+            self._credit += struct.unpack(">I", body)[0]
             return None
+        answer = json.loads(body)
         if kind == agent.PROGRESS:
-            done, total = json.loads(body)
-            return done, total
+            done, total = answer
+            return int(done), None if total is None else int(total)
+        if kind == agent.FAILURES:
+            return [self.os_error(told) for told in answer]
+        if kind == agent.FACTS:
+            return answer
         if kind == agent.END:
-            answer = json.loads(body)
             self.result = answer["result"]
-            self.failures = [self.os_error(told) for told in answer["failures"]]
             return None
         if kind == agent.ERROR:
-            return self._error(json.loads(body))
+            return self._error(answer)
         raise ValueError(kind)
 
-    def wait(self, progress: Progress | None = None) -> Any:
-        """The result of an operation that sends nothing else."""
+    def facts(self) -> Any:
+        """What the agent tells before the rest."""
+        kind, body = self._next()
+        part = self._understood(kind, body)
+        if kind == agent.ERROR:
+            self._end()
+            raise part
+        if kind != agent.FACTS:
+            raise self.client.nonsense()
+        self._give_credit(body)
+        return part
+
+    def value(self, kind: type[T], progress: Progress | None = None) -> T:
+        """The result of an operation that sends nothing else, which is of this type."""
         for _ in self.parts(progress):
             pass
-        return self.result
+        return self.checked(kind, self.result)
 
-    def feed(self, block: bytes) -> None:
-        """Send data, once the agent has room for it."""
-        while self.credit <= 0:
-            kind, body = self.client.next_frame(self.frames)
+    def checked(self, kind: type[T], value: Any) -> T:
+        """What the agent said, if it is of the type that it should be."""
+        if not isinstance(value, kind) or (kind is int and value is True):
+            raise self.client.nonsense()
+        return value
+
+    def feed(self, block: bytes) -> bool:
+        """Send data, once the agent has room for it; false if it wants none, which `value` explains."""
+        while self._refused is None and (self._credit <= 0 or not self.frames.empty()):
+            kind, body = self._next()
             if kind == agent.CREDIT:
                 self._understood(kind, body)
-            else:  # it failed: `wait` tells why
-                self.frames.put((kind, body))
-                return
-        self.credit -= len(block)
+            elif kind != agent.PROGRESS:
+                self._refused = kind, body
+        if self._refused is not None:
+            return False
+        self._credit -= len(block)
         self.client.send(self.number, agent.DATA, block)
+        return True
 
     def cancel(self) -> None:
-        """Say that the rest isn't wanted. After the end it does nothing."""
+        """Say that the answer isn't wanted, or its file any more. After the end it does nothing."""
         if not self._ended:
             self._end()
-            self.client.send_soon(self.number, agent.CANCEL)
+            self.client.send(self.number, agent.CANCEL)
 
     def _end(self) -> None:
         self._ended = True
@@ -300,20 +405,15 @@ class Call:
     def _error(self, answer: dict[str, Any]) -> Exception:
         if "os" in answer:
             return self.os_error(answer["os"])
-        kind, message = answer["type"], answer["message"]
+        kind, message = str(answer["type"]), str(answer["message"])
         if kind in ("ValueError", "UnicodeEncodeError"):
             return ValueError(message)
         return ClustrixError(f"{self.client.host}: the agent failed: {kind}: {message}")
 
-    def os_error(self, told: list[Any]) -> OSError:
-        code, text, name = told
-        return OSError(code, f"{text} (on {self.client.host})", name)
-
-
-def start(channel_to: Any, host: str, work_dir: str | None, python: str | None, **options: Any) -> Client:
-    """Start an agent over a new channel; `channel_to` is called with the command line."""
-    marker, source = bootstrap.payload(work_dir)
-    channel: Channel = channel_to(bootstrap.command(len(source), python))
-    with suppress(OSError):  # the reader finds out why
-        channel.sendall(source)  # right behind the command, without waiting
-    return Client(channel, marker, host, **options)
+    def os_error(self, told: Any) -> OSError:
+        """An error of the system over there."""
+        name, text, path = told
+        if not isinstance(text, str) or not isinstance(path, (str, type(None))):
+            raise TypeError(told)
+        code = getattr(errno, name, errno.EIO) if isinstance(name, str) and name.isalnum() else errno.EIO
+        return OSError(int(code), f"{text} (on {self.client.host})", path)

@@ -21,6 +21,7 @@ CAPABILITIES = {
     "subsecond_mtime": "times of modification have fractions of a second",
     "mtime_before_1970": "times of modification before 1970 are right",
     "fine_errno": "errors other than ENOENT and EACCES keep their errno and type",
+    "long_paths": "recursions report names that would make a path longer than PATH_MAX",
 }
 """What a backend may declare as missing, and what each means."""
 

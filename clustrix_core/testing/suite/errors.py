@@ -181,6 +181,11 @@ class ErrorTests(SuiteBase):
         self, fs: ClusterFilesystem, place: Place, beyond: dict[str, str]
     ) -> None:
         told = ["beyond/first.csv", beyond["reached"] + "/reached.csv", "beyond/zlast.csv"]
+        if not place.has("long_paths"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PartialResultWarning)
+                expect(fs.find("*", "beyond"), told, "find goes as far as paths can be")
+            return
         with partial() as failures:
             expect(fs.find("*", "beyond"), told, "find goes as far as paths can be")
         expect(

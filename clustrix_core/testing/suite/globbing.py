@@ -218,7 +218,7 @@ class GlobbingTests(SuiteBase):
         )
 
     def test_glob_expands_a_tilde_and_never_gives_one(self, fs: ClusterFilesystem, truth: Truth) -> None:
-        for pattern in ("~/*", "~/*.csv", "~", "~/", "~/*/"):
+        for pattern in ("~/*", "~/*.csv", "~", "~/", "~/*/", "~/**", "~/**/", "~/**/*.csv"):
             told = truth("glob", pattern=pattern)
             expect(fs.glob(pattern, "project"), told, f"{pattern!r} begins in the home folder")
         expect(fs.glob("[~]"), ["./~"], "a result is never a lone ~")

@@ -2,11 +2,11 @@
 
 from pydantic import ConfigDict
 
-from clustrix_core import API_VERSION, ClusterConfig
-from clustrix_core.remote import PipeChannel, RemoteBackend
+from clustrix_core import API_VERSION
+from clustrix_core.remote import PipeChannel, RemoteBackend, RemoteConfig
 
 
-class ContainerConfig(ClusterConfig):
+class ContainerConfig(RemoteConfig):
     model_config = ConfigDict(extra="forbid")
 
     container_pid: int

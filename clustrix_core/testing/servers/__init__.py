@@ -1,0 +1,10 @@
+"""Throwaway servers for the tests of backends: real ones, on loopback ports, gone afterwards.
+
+They need root, and the programs that `tests/install-servers` installs.
+"""
+
+from clustrix_core.testing.servers.place import ssh_place
+from clustrix_core.testing.servers.relay import Relay
+from clustrix_core.testing.servers.ssh import Account, SshServer
+
+__all__ = ["Account", "Relay", "SshServer", "ssh_place"]

@@ -1,0 +1,93 @@
+"""`SshBackend`: every hook on a host behind SSH."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clustrix_core import API_VERSION
+from clustrix_core.errors import ConnectionFailedError
+from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
+from clustrix_ssh import openssh
+from clustrix_ssh.config import SshConfig
+
+if TYPE_CHECKING:
+    from clustrix_core.engine import Engine
+    from clustrix_ssh.connection import Connection
+
+
+class SshBackend(RemoteBackend):
+    """The backend of `cluster_type="ssh"`.
+
+    All that it does goes over one connection, which is opened when it is first needed.
+    """
+
+    api_version = API_VERSION
+    config_model = SshConfig
+    config: SshConfig
+
+    def __init__(self, config: SshConfig) -> None:
+        super().__init__(config)
+        self._connection: Connection | None = None
+        self._without_python = config.protocol == "sftp"
+
+    def open_channel(self, command: str) -> Channel:
+        if self.config.ssh_client == "openssh":
+            return PipeChannel(openssh.command_line(self.config, command))
+        return self._logged_in().run(command)
+
+    def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
+        if failure is not None:
+            if self.config.ssh_client == "openssh":
+                openssh.explain(self.config, failure)
+            elif self._connection is None or not self._connection.alive:
+                return None
+            self._without_python = self.config.protocol == "auto"
+        return self._sftp_engine() if self._without_python else None
+
+    def _sftp_engine(self) -> Engine:
+        from clustrix_ssh.sftp import SftpEngine
+        from clustrix_ssh.sftp_client import SftpClient, SftpLostError
+
+        channel: Channel
+        if self.config.ssh_client == "openssh":
+            channel = PipeChannel(openssh.sftp_line(self.config))
+        else:
+            channel = self._logged_in().subsystem("sftp")
+        try:
+            client = SftpClient(channel, silence=self.config.dead_after)
+        except SftpLostError as error:
+            channel.close()
+            failure = ConnectionFailedError(f"{self.place_name()}: no SFTP: {error} {channel.last_words()}")
+            openssh.explain(self.config, failure)
+            raise failure from None
+        return SftpEngine(client, self.config.remote_work_dir)
+
+    def _logged_in(self) -> Connection:
+        from clustrix_ssh.connection import Connection  # imports paramiko
+        from clustrix_ssh.settings import settings_of
+
+        if self._connection is None or not self._connection.alive:
+            # Kept before it is open, so that a forked child finds its descriptor.
+            self._connection = Connection(settings_of(self.config))
+            self._connection.log_in()
+        return self._connection
+
+    def description(self) -> str:
+        """How the place is reached, in a few words."""
+        told = super().description()
+        if self._without_python and self._client is not None and self._client.alive:
+            told = "SFTP" if self.config.protocol == "sftp" else "SFTP (no Python there)"
+        return f"{self.config.ssh_client}, {told}"
+
+    def close(self) -> None:
+        """End the agent and the connection."""
+        super().close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the connection without sending a byte."""
+        super().abandon()
+        if self._connection is not None:
+            self._connection.abandon()
+            self._connection = None

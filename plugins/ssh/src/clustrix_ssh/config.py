@@ -1,0 +1,89 @@
+"""`SshConfig`: which host, and how to log in there."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import ConfigDict, Field, SecretStr, model_validator
+
+from clustrix_core.config import PathText
+from clustrix_core.remote import RemoteConfig
+
+
+def is_name(text: str) -> bool:
+    """Whether this may be a host or a user: `ssh` takes the others for options, a proxy's shell for code."""
+    return not text.startswith("-") and not re.search(r"[\s\x00-\x1f\x7f'\"`;&<>|(){}]", text)
+
+
+class SshConfig(RemoteConfig):
+    """The config of the SSH backend. What it leaves open, ~/.ssh/config says, as it does for `ssh`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    passphrase: SecretStr | None = Field(
+        default=None, description="Passphrase of the key file. Never printed, and never saved to a file."
+    )
+    host_key_policy: Literal["strict", "accept-new"] | None = Field(
+        default=None,
+        description="strict: a host whose key isn't known is refused; accept-new: its key is added to the "
+        "known hosts. A changed key is always refused. None means what ~/.ssh/config says, else strict.",
+    )
+    known_hosts_file: PathText | None = Field(
+        default=None,
+        description="File of the known hosts' keys; none means what ~/.ssh/config says, else "
+        "~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.",
+    )
+    ssh_config_file: PathText | None = Field(
+        default=None,
+        description="File in the form of ssh_config(5), or the word none for no such file; without a value, "
+        "~/.ssh/config and /etc/ssh/ssh_config.",
+    )
+    ssh_client: Literal["paramiko", "openssh"] = Field(
+        default="paramiko",
+        description="paramiko, or openssh: the program ssh of this machine, with all that it can do.",
+    )
+    protocol: Literal["auto", "agent", "sftp"] = Field(
+        default="auto",
+        description="agent: by a Python on the host; sftp: without one; auto: sftp where no Python starts.",
+    )
+    keepalive: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds of silence after which a sign of life is sent, 0 for never; none means what "
+        "~/.ssh/config says, else 15.",
+    )
+    use_agent: bool = Field(
+        default=True, description="Whether to use the keys of the ssh-agent that SSH_AUTH_SOCK names."
+    )
+
+    @model_validator(mode="after")
+    def _check_host(self) -> SshConfig:
+        host = self.cluster_host
+        if not host:
+            raise ValueError(
+                "cluster_type 'ssh' needs a cluster_host: give a host name, an address, or an alias in "
+                "~/.ssh/config"
+            )
+        user, at, rest = host.rpartition("@")
+        if at:
+            raise ValueError(
+                f"cluster_host {host!r} holds a user name; give username={user!r} and cluster_host={rest!r}"
+            )
+        for name, value in (("cluster_host", host), ("username", self.username or "")):
+            if not is_name(value):
+                raise ValueError(
+                    f"{name} {value!r} is no name: it begins with a dash, or holds blanks, quotes or other "
+                    "characters that mean something to a shell"
+                )
+        if self.ssh_client == "openssh" and self.password is not None:
+            raise ValueError(
+                "ssh_client 'openssh' takes no password: use a key, an agent or a ControlMaster that is "
+                "logged in, or ssh_client 'paramiko'"
+            )
+        if self.ssh_client == "openssh" and self.passphrase is not None:
+            raise ValueError(
+                "ssh_client 'openssh' takes no passphrase: add the key to an agent (ssh-add), or use "
+                "ssh_client 'paramiko'"
+            )
+        return self

@@ -1,0 +1,237 @@
+"""`Connection`: one line to a host, perhaps through others, and the channels on it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from itertools import pairwise
+from typing import Any
+
+import paramiko
+from paramiko.common import cMSG_CHANNEL_REQUEST
+
+from clustrix_core.errors import ConnectionFailedError, printable
+from clustrix_ssh import wire
+from clustrix_ssh.authentication import Login
+from clustrix_ssh.channel import SshChannel
+from clustrix_ssh.host_keys import KnownKeys
+from clustrix_ssh.known_hosts import HostKey
+from clustrix_ssh.settings import Settings
+
+WINDOW = 1 << 23  # bytes that may be on the way to us: some 1.3 Gbit/s at 50 ms
+PACKET = 1 << 15  # bytes; OpenSSH sends no larger ones
+
+# The fastest first, of those that paramiko offers by itself.
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its errors go to stderr as well
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc]
+    """Remembers what a server says when it hangs up."""
+
+    farewell = ""
+
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        super()._parse_disconnect(message)
+        message.rewind()
+        message.get_int()
+        self.farewell = message.get_text()
+
+
+class Connection:
+    """One TCP connection (or proxy command), logged in to a host; it is opened by `log_in`.
+
+    Args:
+        settings: the host, and those on the way.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._proxy: wire.Proxy | None = None
+        self._socket: socket.socket | None = None
+        self._transports: list[_Transport] = []
+        self._channels: list[SshChannel] = []
+        self._inner: list[Any] = []  # the channels that lead from one host to the next
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether something can still be sent, as far as is known."""
+        return (
+            not self._closed and bool(self._transports) and all(each.is_active() for each in self._transports)
+        )
+
+    def log_in(self) -> None:
+        """Connect and log in to all hosts on the way.
+
+        Raises:
+            ConnectionFailedError: a host can't be reached, shows a wrong key, or refuses the login.
+            ConfigError: the key that the config names can't be used.
+        """
+        try:
+            login = Login(self.settings)
+            transport, known = self._reach()
+            known.check(HostKey.of(transport.get_remote_server_key()))
+            login.run(transport)
+            transport.set_keepalive(self.settings.keepalive)
+        except BaseException:
+            self.close()
+            raise
+
+    def meet(self) -> tuple[HostKey, KnownKeys]:
+        """Connect, and log in to the hosts on the way only; the host's key, and what is known of it.
+
+        Raises:
+            ConnectionFailedError: a host can't be reached.
+        """
+        try:
+            transport, known = self._reach()
+            return HostKey.of(transport.get_remote_server_key()), known
+        except BaseException:
+            self.close()
+            raise
+
+    def _reach(self) -> tuple[_Transport, KnownKeys]:
+        hosts = (*self.settings.jumps, self.settings)
+        known = KnownKeys(hosts[0])
+        line: Any = self._open(hosts[0])
+        for hop, following in pairwise(hosts):
+            transport = self._shake_hands(line, hop, known)
+            known.check(HostKey.of(transport.get_remote_server_key()))
+            Login(hop).run(transport)
+            transport.set_keepalive(hop.keepalive)
+            line = self._pass_through(transport, hop, following)
+            known = KnownKeys(following)
+        return self._shake_hands(line, hosts[-1], known), known
+
+    def _open(self, first: Settings) -> socket.socket:
+        if first.proxy_command is None:
+            self._socket = wire.connect(first)
+        else:
+            self._proxy = wire.Proxy(first)
+            self._socket = self._proxy.socket
+        return self._socket
+
+    def _shake_hands(self, line: Any, hop: Settings, known: KnownKeys) -> _Transport:
+        transport = _Transport(line)
+        self._transports.append(transport)
+        timeout = hop.connect_timeout
+        transport.banner_timeout = transport.handshake_timeout = timeout
+        options = transport.get_security_options()
+        options.key_types = known.preferred(options.key_types)
+        options.ciphers = tuple(dict.fromkeys([*CIPHERS, *options.ciphers]))
+        try:
+            transport.start_client(timeout=timeout)
+            if not transport.initial_kex_done:
+                raise TimeoutError
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._no_server(hop, transport, error) from None
+        return transport
+
+    def _no_server(self, hop: Settings, transport: _Transport, error: Exception) -> ConnectionFailedError:
+        said = self._proxy.last_words() if self._proxy is not None else ""
+        if said:
+            reason = f"the ProxyCommand failed: {printable(said)}"
+        elif isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+            reason = f"the server and paramiko share no algorithm ({error}); try ssh_client 'openssh'"
+        elif isinstance(error, TimeoutError):
+            reason = f"no SSH server answered within {hop.connect_timeout:g} s; check host and port"
+        elif not transport.remote_version:
+            reason = (
+                "no SSH server answered; check the port, and whether the host turns you away (too many "
+                "connections, a firewall)"
+            )
+        else:
+            reason = f"the key exchange failed: {printable(transport.farewell or error or 'the line broke')}"
+        return ConnectionFailedError(f"{hop.place}: {reason}")
+
+    def _pass_through(self, transport: _Transport, hop: Settings, following: Settings) -> Any:
+        try:
+            channel = transport.open_channel(
+                "direct-tcpip",
+                (following.host, following.port),
+                ("127.0.0.1", 0),
+                window_size=WINDOW,
+                timeout=following.connect_timeout,
+            )
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise ConnectionFailedError(
+                f"{following.place}: it can't be reached from {hop.place}: {printable(error)}; check host, "
+                "port and ProxyJump"
+            ) from None
+        self._inner.append(channel)
+        return channel
+
+    def run(self, command: str) -> SshChannel:
+        """Start a command line: one round trip. Whether the host takes it shows when its output is read.
+
+        Raises:
+            ConnectionFailedError: the host opens no session, or doesn't answer.
+        """
+        return self._session("exec", command)
+
+    def subsystem(self, name: str) -> SshChannel:
+        """Start a subsystem, such as sftp; otherwise as `run`."""
+        return self._session("subsystem", name)
+
+    def _session(self, kind: str, text: str) -> SshChannel:
+        transport = self._transports[-1]
+        try:
+            channel = transport.open_session(WINDOW, PACKET, self.settings.connect_timeout)
+            request = paramiko.Message()
+            request.add_byte(cMSG_CHANNEL_REQUEST)
+            request.add_int(channel.remote_chanid)
+            request.add_string(kind)
+            # A refusal closes the channel. paramiko's own method would wait for the answer.
+            request.add_boolean(True)
+            request.add_string(text)
+            transport._send_user_message(request)
+        except paramiko.ChannelException as error:
+            raise ConnectionFailedError(
+                f"{self.settings.place}: it opens no session: {printable(error.text or error)}; there may "
+                "be too many on this connection, or the account may not have any"
+            ) from None
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            self.close()
+            raise ConnectionFailedError(
+                f"{self.settings.place}: the connection was lost: {printable(error) or 'the host hung up'}"
+            ) from None
+        opened = SshChannel(self, transport, channel)
+        self._channels.append(opened)
+        return opened
+
+    def forget(self, channel: SshChannel) -> None:
+        """A channel was closed."""
+        with contextlib.suppress(ValueError):
+            self._channels.remove(channel)
+
+    def close(self) -> None:
+        """Hang up, without waiting for the line: also for one that is stalled."""
+        self._closed = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        for transport in reversed(self._transports):
+            transport.packetizer.complete_handshake()  # ends a timer that would hold up the interpreter's end
+            transport.close()
+        if self._socket is not None:
+            self._socket.close()
+        if self._proxy is not None:
+            self._proxy.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptor, send nothing, and wait for no lock of the parent."""
+        self._closed = True
+        for channel in [*self._inner, *(each.inner for each in self._channels)]:
+            # Its finalizer would wait for this lock, and send that it is closed.
+            channel.lock = threading.Lock()
+            channel.active, channel.closed = False, True
+        for transport in self._transports:
+            transport.active = False
+        if self._proxy is not None:
+            self._proxy.abandon()
+        elif self._socket is not None:
+            self._socket.close()

@@ -1,0 +1,207 @@
+"""One connection, whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import Configure
+
+from clustrix_core import ClusterConfig, ClusterFilesystem
+from clustrix_core.errors import ConnectionFailedError
+from clustrix_core.session import pool
+from clustrix_core.testing.servers import Relay, SshServer
+
+LIMIT = 60.0  # seconds after which something hangs
+
+
+@pytest.fixture
+def through(configure: Configure, server: SshServer, tmp_path: Path) -> object:
+    """Makes a config that leads through a relay."""
+
+    def make(relay: Relay, **fields: object) -> ClusterConfig:
+        known = tmp_path / "known"
+        known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{relay.port} "))
+        return configure(cluster_port=relay.port, known_hosts_file=str(known), **fields)
+
+    return make
+
+
+def test_fifty_threads_share_one_connection(configure: Configure, server: SshServer) -> None:
+    before = server.logins()
+    config = configure(remote_work_dir="/")
+    started = threading.Barrier(50)
+
+    def look(_: int) -> bool:
+        started.wait(LIMIT)
+        with ClusterFilesystem(config) as fs:
+            return fs.isdir("etc") and not fs.exists("nowhere") and "etc" in fs.ls()
+
+    with ThreadPoolExecutor(50) as threads:
+        assert all(threads.map(look, range(50)))
+    assert server.logins() - before == 1
+
+
+@pytest.mark.parametrize("protocol", ["agent", "sftp"])
+def test_few_round_trips_to_the_first_answer(through, server: SshServer, protocol: str) -> None:
+    with Relay(server.port) as relay, ClusterFilesystem(through(relay, protocol=protocol)) as fs:
+        assert fs.exists(".")
+        assert relay.round_trips <= (8 if protocol == "agent" else 10)
+        assert relay.connections == 1
+        relay.reset()
+        assert fs.exists(".")
+        assert relay.round_trips == 1
+
+
+def test_a_killed_agent_is_replaced_on_the_same_connection(configure: Configure, server: SshServer) -> None:
+    before = server.logins()
+    with ClusterFilesystem(configure(protocol="agent")) as fs:
+        assert fs.exists(".")
+        killed = agents(server)
+        assert killed
+        for process in killed:
+            os.kill(process, signal.SIGKILL)
+        assert fs.exists(".")
+    assert server.logins() - before == 1
+
+
+def test_sftp_takes_over_on_the_same_connection(configure: Configure, server: SshServer) -> None:
+    before = server.logins()
+    with ClusterFilesystem(configure("nopython")) as fs:
+        assert fs.exists(".")
+    assert server.logins() - before == 1
+
+
+def test_a_cut_line_is_replaced(through, server: SshServer) -> None:
+    with Relay(server.port) as relay, ClusterFilesystem(through(relay)) as fs:
+        assert fs.exists(".")
+        relay.cut()
+        assert fs.exists(".")
+
+
+@pytest.mark.parametrize("protocol", ["agent", "sftp"])
+def test_a_stalled_line_is_noticed_and_not_used_again(through, server: SshServer, protocol: str) -> None:
+    with Relay(server.port) as relay:
+        config = through(relay, protocol=protocol, dead_after=1.0, connect_timeout=5.0)
+        with ClusterFilesystem(config) as fs:
+            assert fs.exists(".")
+            relay.stall()
+            began = time.monotonic()
+            with pytest.raises(ConnectionFailedError):
+                fs.exists(".")
+            assert time.monotonic() - began < LIMIT
+            relay.resume()
+            assert fs.exists(".")
+
+
+def test_closing_is_bounded_on_a_stalled_line(through, server: SshServer) -> None:
+    with Relay(server.port) as relay:
+        fs = ClusterFilesystem(through(relay))
+        assert fs.exists(".")
+        relay.stall()
+        began = time.monotonic()
+        fs.close()
+        pool.close()
+        assert time.monotonic() - began < LIMIT / 2
+
+
+def test_sshd_is_restarted(configure: Configure, server: SshServer) -> None:
+    with ClusterFilesystem(configure()) as fs:
+        assert fs.exists(".")
+        server.stop()
+        try:
+            with pytest.raises(ConnectionFailedError):
+                fs.exists(".")
+        finally:
+            server.start()
+        assert fs.exists(".")
+
+
+def test_nothing_is_left_on_either_side(configure: Configure, server: SshServer) -> None:
+    pool.close()
+    with ClusterFilesystem(configure()) as fs:
+        assert fs.exists(".")
+        assert agents(server)
+    pool.close()
+    began = time.monotonic()
+    while agents(server):
+        assert time.monotonic() - began < LIMIT
+    while [each for each in threading.enumerate() if is_ours(each)]:
+        assert time.monotonic() - began < LIMIT
+
+
+def is_ours(thread: threading.Thread) -> bool:
+    """Whether it is a thread of a connection; the pool's own may stay."""
+    name = f"{thread.name} {type(thread).__name__}"
+    return "clustrix-" in name.replace("clustrix-idle", "") or "Transport" in name or "Timer" in name
+
+
+def agents(server: SshServer) -> list[int]:
+    """The agents' processes, without their shells."""
+
+    def line(process: int) -> bytes:
+        try:
+            return Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            return b""
+
+    return [each for each in server.processes() if line(each).startswith((b"python", b"/usr/bin/python"))]
+
+
+FORK = """
+import os, signal, sys
+from clustrix_core import ClusterConfig, ClusterFilesystem
+config = ClusterConfig(**{fields!r})
+fs = ClusterFilesystem(config)
+assert fs.exists(".")
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    assert fs.exists(".")  # over a connection of its own
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert fs.exists(".")
+print("done")
+"""
+
+
+@pytest.mark.parametrize("protocol", ["agent", "sftp"])
+def test_a_fork(configure: Configure, server: SshServer, protocol: str) -> None:
+    """The child's end leaves the parent's connection alone, and both end quietly."""
+    before = server.logins()
+    fields = configure(protocol=protocol).model_dump(exclude_unset=True)
+    program = FORK.format(fields=fields)
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+    assert server.logins() - before == 2
+
+
+def test_a_failed_login_leaves_no_thread_that_holds_up_the_end(
+    configure: Configure, server: SshServer
+) -> None:
+    config = configure(key_file=str(server.accounts["fish"].key_file))
+    program = f"""
+from clustrix_core import ClusterConfig, ClusterFilesystem
+import clustrix_ssh
+clustrix_ssh.set_prompter(lambda question: None)
+try:
+    ClusterFilesystem(ClusterConfig(**{config.model_dump(exclude_unset=True)!r})).exists(".")
+except ConnectionError as error:
+    print(type(error).__name__)
+"""
+    began = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT)
+    assert (ended.stdout, ended.stderr) == ("AuthenticationFailedError\n", "")
+    assert time.monotonic() - began < LIMIT
