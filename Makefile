@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 # The tests install and start servers, in namespaces of their own, and read files as other users.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTEST_ARGS ?=
+# A process for each core; what shares fixtures stays together. None: PYTEST_WORKERS=0
+PYTEST_WORKERS ?= auto
 
-.PHONY: demo test conformance lint types wheels docs bench check clean
+.PHONY: demo test soak lint types wheels docs bench check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/ready
@@ -16,7 +18,11 @@ demo: $(VENV)/ready
 test: $(VENV)/ready-test
 	@[ -z "$(ROOT)" ] || echo "make test needs root for its throwaway servers and users; sudo may ask for your password"
 	$(ROOT) sh tests/install-servers
-	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider -n $(PYTEST_WORKERS) --dist loadscope $(PYTEST_ARGS)
+
+soak: $(VENV)/ready-test
+	$(ROOT) sh tests/install-servers
+	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soak tests/test_parity.py
 
 lint: $(VENV)/ready-lint
 	$(BIN)/ruff check .

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from clustrix_core.session import pool
 from fakedist import FakeSite
+
+settings.register_profile("soak", max_examples=3000)
+
+# What a shell starts in the background ignores Ctrl-C, and so would the commands that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 COUNTED = '''
 """The local backend, holding something that must be closed; it keeps count."""

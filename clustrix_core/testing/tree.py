@@ -342,6 +342,8 @@ def plant(root: bytes, entries: List[Tuple[str, str, str]]) -> None:
             os.symlink(content, path)
         elif kind == "mode":
             os.chmod(path, int(value, 8))
+        elif kind == "time":
+            os.utime(path, ns=(int(value), int(value)), follow_symlinks=False)
         else:
             write(path, content)
 

@@ -32,6 +32,7 @@ def place(request: pytest.FixtureRequest, server: SshServer) -> Iterator[Place]:
 
     with ssh_place(server, config, missing=missing) as made:
         yield made
+    pool.close()
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ from clustrix_ssh.settings import Settings
 
 TRIES = 3  # at a prompt, as with ssh
 ROUNDS = 20  # of questions in one keyboard-interactive login
+APPROVAL = 120.0  # seconds in which a push on a telephone is approved: as long as sshd's LoginGraceTime
 METHODS = ("publickey", "keyboard-interactive", "password")
 
 # The second kind wants something else than the password that the config holds.
@@ -102,7 +103,7 @@ class Dialogue(AuthHandler):  # type: ignore[misc]
             self._request_auth()  # answered before what follows it, by any server that reads in order
         self.auth_method = method
         self._send(cMSG_USERAUTH_REQUEST, self.username, "ssh-connection", method, *fields)
-        return self._wait()
+        return self._wait(self._patience)
 
     def respond(self, answers: Sequence[str]) -> _Answer:
         """Answer the prompts of keyboard-interactive."""
@@ -112,7 +113,7 @@ class Dialogue(AuthHandler):  # type: ignore[misc]
         for answer in answers:
             message.add_string(answer.encode("utf-8", "surrogateescape"))
         self.transport._send_message(message)
-        return self._wait()
+        return self._wait(max(self._patience, APPROVAL))
 
     def proof(self, key: Any) -> tuple[Any, ...]:
         """The fields of a request to log in with a key, its signature included.
@@ -136,8 +137,8 @@ class Dialogue(AuthHandler):  # type: ignore[misc]
             (message.add_boolean if isinstance(field, bool) else message.add_string)(field)
         self.transport._send_message(message)
 
-    def _wait(self) -> _Answer:
-        end = time.monotonic() + self._patience
+    def _wait(self, patience: float) -> _Answer:
+        end = time.monotonic() + patience
         while True:
             with suppress(Empty):
                 answer = self._answers.get(timeout=0.25)
@@ -147,7 +148,7 @@ class Dialogue(AuthHandler):  # type: ignore[misc]
             if not self.transport.is_active():
                 raise EOFError
             if time.monotonic() > end:
-                raise TimeoutError
+                raise TimeoutError(f"{patience:g}")
 
 
 class Login:
@@ -192,15 +193,15 @@ class Login:
             AuthenticationFailedError: the server refused, or nobody could answer what it asked.
             ConnectionFailedError: the connection was lost, or the server fell silent.
         """
-        patience = self._settings.connect_timeout
-        self._dialogue = transport.auth_handler = Dialogue(transport, self._settings.user, patience)
+        dialogue = Dialogue(transport, self._settings.user, self._settings.connect_timeout)
+        self._dialogue = transport.auth_handler = dialogue
         try:
             self._run()
         except EOFError:
             raise self._lost(getattr(transport, "farewell", "")) from None
-        except TimeoutError:
+        except TimeoutError as error:
             raise ConnectionFailedError(
-                f"{self._settings.place}: no answer to the login within {patience:g} s; try again, or raise "
+                f"{self._settings.place}: no answer to the login within {error} s; try again, or raise "
                 "connect_timeout"
             ) from None
         finally:
