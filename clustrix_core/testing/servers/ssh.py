@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -304,7 +305,7 @@ class SshServer:
 
     def python(self, source: bytes, arguments: list[str]) -> bytes:
         """Run a script there, as root: `Place.python`."""
-        command = [*self._enter(), "python3", "-I", "-S", "-", *arguments]
+        command = [*self._enter(), sys.executable, "-I", "-S", "-", *arguments]
         done = subprocess.run(command, input=source, capture_output=True)
         if done.returncode:
             raise RuntimeError(f"the script failed: {done.stderr.decode(errors='replace')}")
