@@ -78,6 +78,14 @@ class ClusterFilesystem:
     def __repr__(self) -> str:
         return f"ClusterFilesystem({self.config!r})"
 
+    def description(self) -> str:
+        """How the place is reached, such as `paramiko, agent, Python 3.11.2` or `paramiko, SFTP`.
+
+        Nothing is sent: before the first operation it says that there is no connection. A backend that has
+        only one way says nothing.
+        """
+        return self._session().description()
+
     def _call(self, name: str, **arguments: object) -> Any:
         """Call one hook of the session."""
         session = self._session()

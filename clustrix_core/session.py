@@ -40,6 +40,8 @@ class Session:
         manager.register(self.backend)
         for extension in reversed(extensions):  # pluggy calls the last one registered first
             manager.register(extension)
+            if hasattr(extension, "attach"):
+                extension.attach(self.description)
         self.hook: Any = manager.hook
         self.missing = frozenset(name for name in hookspecs.OPTIONAL if not self._implements(name))
         self.holds_connection = hasattr(self.backend, "close")
@@ -47,6 +49,11 @@ class Session:
     def _implements(self, hook: str) -> bool:
         implementations = getattr(self.hook, hook).get_hookimpls()
         return any(implementation.plugin is self.backend for implementation in implementations)
+
+    def description(self) -> str:
+        """How the place is reached, in a few words of the backend; empty if it has none."""
+        describe = getattr(self.backend, "description", None)
+        return "" if describe is None else str(describe())
 
     def close(self) -> None:
         """Release what the backend holds."""

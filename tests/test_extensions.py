@@ -179,6 +179,21 @@ def test_each_operation_is_one_record(log: pytest.LogCaptureFixture, name: str, 
         assert result == getattr(backend, name)(**arguments)
 
 
+def test_a_record_tells_how_the_place_is_reached(log: pytest.LogCaptureFixture) -> None:
+    manager = pluggy.PluginManager("clustrix")
+    manager.add_hookspecs(hookspecs)
+    manager.register(Memory())
+    trace = Trace(REMOTE)
+    ways = iter(["paramiko, SFTP", ""])
+    trace.attach(lambda: next(ways))
+    manager.register(trace)
+    for _ in range(2):
+        call(manager.hook, "clustrix_ls")
+    told = [without_time(record) for record in log.records]
+    assert told == ["slurm cluster.edu (paramiko, SFTP): ls data/x: ok", "slurm cluster.edu: ls data/x: ok"]
+    assert vars(log.records[0])["way"] == "paramiko, SFTP"
+
+
 def test_a_record_carries_the_facts(log: pytest.LogCaptureFixture) -> None:
     hook, backend = traced(REMOTE)
     call(hook, "clustrix_ls", detail=True)

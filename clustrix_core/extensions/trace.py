@@ -55,9 +55,10 @@ class Trace:
 
     A record never holds contents of files or secrets, and control characters in names are escaped. Its
     message is for people; the same facts are attributes of the record: `operation`, `backend`, `host` (None
-    without one), `path` (None where there are several), `paths` (how many), `pattern` (None without one),
-    `milliseconds`, `outcome` (`"ok"`, or the name of the exception's class) and `count` (the items of a
-    stream, else None). A stream's record is written when the stream ends.
+    without one), `way` (how the place is reached, as the backend describes it), `path` (None where there are
+    several), `paths` (how many), `pattern` (None without one), `milliseconds`, `outcome` (`"ok"`, or the
+    name of the exception's class) and `count` (the items of a stream, else None). A stream's record is
+    written when the stream ends.
 
     Args:
         config: the session's config.
@@ -80,6 +81,11 @@ class Trace:
     def __init__(self, config: ClusterConfig) -> None:
         self._backend = printable(config.cluster_type)
         self._host = None if config.cluster_host is None else printable(config.cluster_host)
+        self._way: Callable[[], str] = str  # empty
+
+    def attach(self, description: Callable[[], str]) -> None:
+        """The session tells how the place is reached."""
+        self._way = description
 
     def _traced(
         self, operation: str, *, path: str | None = None, paths: int = 1, pattern: str | None = None
@@ -93,6 +99,7 @@ class Trace:
                 "operation": operation,
                 "backend": self._backend,
                 "host": self._host,
+                "way": printable(self._way()),
                 "path": None if path is None else printable(path),
                 "paths": paths,
                 "pattern": None if pattern is None else printable(pattern),
@@ -119,6 +126,7 @@ def _message(
     operation: str,
     backend: str,
     host: str | None,
+    way: str,
     path: str | None,
     paths: int,
     pattern: str | None,
@@ -127,6 +135,7 @@ def _message(
     count: int | None,
 ) -> str:
     place = backend if host is None else f"{backend} {host}"
+    place += f" ({way})" if way else ""
     subject = f"{paths} paths" if path is None else path
     selection = "" if pattern is None else f"{pattern} in "
     items = "" if count is None else f", count {count}"

@@ -64,6 +64,8 @@ printf '\\033[2J no newline'
 cd /tmp
 """
 
+BASHRC = {"noisy": NOISE, "exits": "echo Goodbye; exit 3"}
+
 # Holds the namespace as long as its standard input is open; whatever else runs in it ends with it.
 HOLDER = """
 set -e
@@ -113,6 +115,7 @@ SHELLS = {
     "two-step": "/bin/bash",
     "sftp": "/bin/bash",
     "noisy": "/bin/bash",
+    "exits": "/bin/bash",
     "csh": "/bin/tcsh",
     "fish": "/usr/bin/fish",
     "restricted": "/bin/rbash",
@@ -130,8 +133,8 @@ class SshServer:
         known_hosts: a file, on this machine, with its host key.
         accounts: by their names: `key` (ed25519), `encrypted` (a key with a passphrase), `password`,
             `interactive` (keyboard-interactive: the password, then a code), `two-step` (the key, then the
-            same), `sftp` (no shell), `noisy`, `csh`, `fish`, `restricted` (rbash), `nopython`, and `root`,
-            who has a key.
+            same), `sftp` (no shell), `noisy`, `exits` (whose `.bashrc` does), `csh`, `fish`, `restricted`
+            (rbash), `nopython`, and `root`, who has a key.
     """
 
     host = "127.0.0.1"
@@ -215,8 +218,8 @@ class SshServer:
                 f"cd {home}",
                 "echo >notes.csv; echo >.profile; echo >sub/more.csv",
             ]
-            if account.name == "noisy":
-                homes.append(f"cat >.bashrc <<'EOF'\n{NOISE}\nEOF")
+            if account.name in BASHRC:
+                homes.append(f"cat >.bashrc <<'EOF'\n{BASHRC[account.name]}\nEOF")
             if account.name != "root":
                 homes.append(f"chown -R {user}:{user} {home}")
         etc = self.base / "etc"

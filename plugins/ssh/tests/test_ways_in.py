@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +143,102 @@ def test_login_shells(configure: Configure, account: str) -> None:
 @pytest.mark.parametrize("client", ["paramiko", "openssh"])
 def test_sftp_where_no_agent_starts(configure: Configure, account: str, client: str) -> None:
     assert works(configure(account, ssh_client=client))
+
+
+def test_how_it_is_reached_is_told(configure: Configure, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="clustrix.trace")
+    for fields, told in (
+        ({}, "paramiko, agent, Python 3."),
+        ({"account": "nopython"}, "paramiko, SFTP (no Python there)"),
+        ({"protocol": "sftp"}, "paramiko, SFTP"),
+        ({"ssh_client": "openssh"}, "openssh, agent, Python 3."),
+    ):
+        with ClusterFilesystem(configure(extensions=("trace",), **fields)) as fs:
+            assert fs.description().endswith("not connected")
+            assert fs.exists(".")
+            assert fs.description().startswith(told)
+        assert f"ssh 127.0.0.1 ({told}" in caplog.records[-1].getMessage()
+
+
+def test_a_login_file_that_exits(configure: Configure) -> None:
+    """No command can run there, but the SFTP server needs no shell."""
+    with ClusterFilesystem(configure("exits")) as fs:
+        assert fs.exists(".")
+        assert "SFTP" in fs.description()
+
+
+@pytest.mark.parametrize("client", ["paramiko", "openssh"])
+def test_a_login_file_that_exits_and_no_sftp(configure: Configure, client: str) -> None:
+    with pytest.raises(ConnectionError, match="the agent did not start"):
+        works(configure("exits", protocol="agent", ssh_client=client))
+
+
+def test_a_master_connection_is_used(configure: Configure, server: SshServer, tmp_path: Path) -> None:
+    """What `ssh` has logged in once needs no second login."""
+    file = tmp_path / "config"
+    file.write_text(
+        f"Host {server.host}\n  ControlMaster auto\n  ControlPath {tmp_path}/c\n  ControlPersist 60\n"
+    )
+    before = server.logins()
+    config = configure(ssh_client="openssh", ssh_config_file=str(file))
+    line = ["ssh", "-F", str(file), "-p", str(server.port), "-l", "key"]
+    line += ["-o", f"UserKnownHostsFile={server.known_hosts}", "-i", str(server.accounts["key"].key_file)]
+    try:
+        subprocess.run(
+            [*line, server.host, "true"], check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        assert works(config)
+        assert server.logins() - before == 1
+    finally:
+        subprocess.run([*line, "-O", "exit", server.host], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_hashed_known_hosts(configure: Configure, server: SshServer, tmp_path: Path) -> None:
+    file = tmp_path / "known"
+    file.write_text(server.known_hosts.read_text())
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
+    assert server.host not in file.read_text()
+    assert works(configure(known_hosts_file=str(file)))
+
+
+ASKING = """
+import sys
+from clustrix_core import ClusterConfig, ClusterFilesystem
+fields = {fields!r}
+print(ClusterFilesystem(ClusterConfig(**fields)).exists("."))
+"""
+
+
+def test_the_terminal_is_asked(configure: Configure, server: SshServer, tmp_path: Path) -> None:
+    """A password, then a code, typed at a terminal, which shows neither."""
+    account = server.accounts["interactive"]
+    fields = configure("interactive").model_dump(exclude_unset=True)
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", ASKING.format(fields=fields)])
+    try:
+        seen = until(terminal, "Password")
+        os.write(terminal, f"{account.password}\n".encode())
+        seen += until(terminal, "code")
+        os.write(terminal, f"{server.code()}\n".encode())
+        seen += until(terminal, "True")
+    finally:
+        os.close(terminal)
+        os.waitpid(process, 0)
+    assert f"({account.name}@{server.host}:{server.port})" in seen
+    assert str(account.password) not in seen
+
+
+def until(terminal: int, words: str) -> str:
+    """What appears on a terminal, up to these words."""
+    seen = ""
+    while words.lower() not in seen.lower():
+        assert select.select([terminal], [], [], 60)[0], f"nothing more after {seen!r}"
+        try:
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        except OSError:
+            raise AssertionError(f"it ended after {seen!r}") from None
+    return seen
 
 
 def test_ssh_config(configure: Configure, server: SshServer, tmp_path: Path) -> None:
