@@ -151,10 +151,10 @@ class RemoteBackend(ABC):
         if engine is None and failure is not None:
             raise failure
         config, marker = self.config, bootstrap.new_marker()
+        beat = min(agent.BEAT, config.dead_after / 4)
         if engine is not None:
-            source, channel = b"", cast(Channel, EngineChannel(engine, marker))
+            source, channel = b"", cast(Channel, EngineChannel(engine, marker, beat))
         else:
-            beat = min(agent.BEAT, config.dead_after / 4)
             source = bootstrap.payload(marker, config.remote_work_dir, beat)
             try:
                 channel = self.open_channel(bootstrap.command(len(source), config.remote_python))

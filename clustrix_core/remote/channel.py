@@ -149,12 +149,13 @@ class EngineChannel:
         engine: whose methods do what the agent is asked for. If it has them, `close` and `abandon` are called
             with the channel's, and `when_lost` takes a function to call when it lost the place.
         marker: what the agent says first.
+        beat: the time between its signs of life, in seconds.
     """
 
-    def __init__(self, engine: Engine, marker: bytes) -> None:
+    def __init__(self, engine: Engine, marker: bytes, beat: float) -> None:
         self._near, far = socket.socketpair()
         self._far, self._engine = far, engine
-        self._agent = Agent(engine, os.dup(far.fileno()), far.fileno())
+        self._agent = Agent(engine, os.dup(far.fileno()), far.fileno(), beat)
         when_lost = getattr(engine, "when_lost", None)
         if when_lost is not None:
             when_lost(lambda reason: self._hang_up())
