@@ -513,6 +513,7 @@ def test_permissions_from_elsewhere_set_no_id(tmp_path: Path) -> None:
     answer += frame(agent.END, b'{"result": "%s"}' % sha256(b"x").hexdigest().encode())
     client = Client(Babble(GREETING, answer), b"", b"marker", "the.host")
     transfer.get(lambda ask: ask(client), "f", str(tmp_path / "f"), "the.host", None)
+    client.close()
     assert (tmp_path / "f").stat().st_mode & 0o7700 == 0o700
 
 

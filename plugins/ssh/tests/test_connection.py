@@ -126,6 +126,7 @@ def test_sshd_is_restarted(configure: Configure, server: SshServer) -> None:
 
 def test_nothing_is_left_on_either_side(configure: Configure, server: SshServer) -> None:
     pool.close()
+    before = set(threading.enumerate())
     with ClusterFilesystem(configure()) as fs:
         assert fs.exists(".")
         assert agents(server)
@@ -133,8 +134,8 @@ def test_nothing_is_left_on_either_side(configure: Configure, server: SshServer)
     began = time.monotonic()
     while agents(server):
         assert time.monotonic() - began < LIMIT
-    while [each for each in threading.enumerate() if is_ours(each)]:
-        assert time.monotonic() - began < LIMIT
+    while left := [each for each in threading.enumerate() if is_ours(each) and each not in before]:
+        assert time.monotonic() - began < LIMIT, left
 
 
 def is_ours(thread: threading.Thread) -> bool:
