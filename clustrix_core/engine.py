@@ -405,6 +405,21 @@ class Engine:
     def expect(self, folders: "list[bytes]", depth: float = 1, hidden: bool = True) -> None:
         """These folders will be read, and to that depth what is in them."""
 
+    def make_folder(self, real: bytes) -> None:
+        os.mkdir(real)
+
+    def make_file(self, real: bytes, content: bytes) -> None:
+        with open(real, "xb") as file:
+            file.write(content)
+
+    def make_link(self, real: bytes, target: bytes) -> None:
+        os.symlink(target, real)
+
+    def remove_tree(self, real: bytes) -> None:
+        import shutil  # here, as next to no process needs it
+
+        shutil.rmtree(real)
+
     # paths
 
     def real(self, path: str) -> bytes:
@@ -774,6 +789,40 @@ class Engine:
                     tick(done, max(done, before.st_size))
                 commit_verified(writer, sent.hexdigest())
         return done
+
+    # scratch folders: `clustrix doctor` makes one, with a tree that it knows, and removes it
+
+    def plant(self, path: str, tree: "list[tuple[str, str, str]]") -> "list[tuple[str, str]]":
+        """Make a new folder with a tree in it; what the system refuses, as names and reasons, is returned.
+
+        The tree is made of kinds (as `find` has them), paths below the folder, and contents or targets.
+        """
+        top = self.real(path)
+        try:
+            self.make_folder(top)
+        except OSError as error:
+            raise renamed(error, path) from None
+        refused = []
+        for kind, name, content in tree:
+            real = top + b"/" + encode(name)
+            try:
+                if kind == "d":
+                    self.make_folder(real)
+                elif kind == "l":
+                    self.make_link(real, encode(content))
+                else:
+                    self.make_file(real, encode(content))
+            except OSError as error:
+                refused.append((name, error.strerror or str(error)))
+        return refused
+
+    def uproot(self, path: str) -> None:
+        """Remove a folder with all that is in it, if it is there."""
+        try:
+            self.remove_tree(self.real(path))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise renamed(error, path) from None
 
     # glob
 

@@ -6,6 +6,7 @@ with errno and filename), from every backend. What stands here is all the rest.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -98,6 +99,16 @@ def printable(name: object) -> str:
     """A name as it may be shown in a message: control characters and undecodable bytes are escaped."""
     text = str(name)
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def described(error: BaseException) -> str | None:
+    """What an error says to people; None of one that was never meant for them."""
+    if isinstance(error, OSError) and not isinstance(error, ClustrixError) and error.strerror:
+        if error.filename is None:
+            return error.strerror
+        names = [error.filename] if error.filename2 is None else [error.filename, error.filename2]
+        return f"{' -> '.join(printable(os.fsdecode(name)) for name in names)}: {error.strerror}"
+    return str(error) if isinstance(error, (ClustrixError, OSError, ValueError)) else None
 
 
 def users_stacklevel() -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import click
 
-from clustrix_core.errors import BackendNotFoundError, ClustrixError, PartialResultWarning, printable
+from clustrix_core.errors import (
+    BackendNotFoundError,
+    ClustrixError,
+    PartialResultWarning,
+    described,
+    printable,
+)
 
 T = TypeVar("T")
 
@@ -77,14 +82,9 @@ def report_warnings(caught: Iterable[warnings.WarningMessage]) -> int:
 
 
 def _described(error: BaseException) -> str:
-    if isinstance(error, OSError) and not isinstance(error, ClustrixError) and error.strerror:
-        if error.filename is None:
-            return error.strerror
-        names = [error.filename] if error.filename2 is None else [error.filename, error.filename2]
-        return f"{' -> '.join(printable(os.fsdecode(name)) for name in names)}: {error.strerror}"
-    if isinstance(error, (ClustrixError, OSError, ValueError)):
-        return str(error)
-    return f"unexpected {type(error).__name__}: {error}; `clustrix --debug ...` shows where it comes from"
+    return described(error) or (
+        f"unexpected {type(error).__name__}: {error}; `clustrix --debug ...` shows where it comes from"
+    )
 
 
 def _code(error: BaseException) -> int:

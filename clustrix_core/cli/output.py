@@ -128,7 +128,7 @@ class Output:
         for number, line in enumerate(lines):
             cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
             text = "  ".join(cells).rstrip()
-            self.line(self._paint(text, "1") if number == 0 else text)
+            self.line(self.paint(text, "1") if number == 0 else text)
 
     def document(self, value: object) -> None:
         """Write a JSON document; undecodable bytes of names are lone surrogates, `\\udc80` to `\\udcff`."""
@@ -163,9 +163,10 @@ class Output:
         colour = next((colour for test, _, colour in _MARKS_OF_TYPES if test(mode)), "")
         if stat.S_ISREG(mode) and mode & 0o111:
             colour = "32;1"
-        return self._paint(quoted(name), colour)
+        return self.paint(quoted(name), colour)
 
-    def _paint(self, text: str, colour: str) -> str:
+    def paint(self, text: str, colour: str) -> str:
+        """Text in a colour, which is the number of an escape sequence, where colours are wanted."""
         return f"\033[{colour}m{text}\033[0m" if self._colours and colour else text
 
 

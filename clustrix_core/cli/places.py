@@ -117,32 +117,43 @@ class Places:
             click.UsageError: the place is named twice.
             ConfigError: there is no such profile, or its fields are wrong.
         """
+        from clustrix_core.errors import ConfigError
         from clustrix_core.filesystem import ClusterFilesystem
 
+        name = self.named(profile)
+        if name not in self._open:
+            try:
+                self._open[name] = ClusterFilesystem(self.config(name))
+            except ConfigError as error:
+                if not name or _is_profile(name):
+                    raise
+                raise ConfigError(f"{error}; {_ESCAPE}") from None
+        return self._open[name]
+
+    def named(self, profile: str | None) -> str:
+        """The name of a profile, empty for the place of the options or of the active config.
+
+        Raises:
+            click.UsageError: the place is named twice.
+        """
         name = profile or ""
         if name and (self._profile is not None or self._fields):
             raise click.UsageError(f"the place is named twice, by {name + ':'!r} and by options; {_ESCAPE}")
-        if name not in self._open:
-            self._open[name] = ClusterFilesystem(self._extended(self.config(name)))
-        return self._open[name]
+        return name
 
     def config(self, name: str) -> ClusterConfig:
+        """The config of a profile; without a name as `filesystem`."""
+        return self._extended(self._config(name))
+
+    def _config(self, name: str) -> ClusterConfig:
         from clustrix_core.config import ClusterConfig
-        from clustrix_core.errors import ConfigError
         from clustrix_core.profiles import fill_secrets, get_config, load_config
 
         if self._fields:
             return fill_secrets(ClusterConfig(**self._fields))
         if self._profile is not None:
             return load_config(self._profile)
-        if not name:
-            return get_config()
-        try:
-            return load_config(name)
-        except ConfigError as error:
-            if _is_profile(name):
-                raise
-            raise ConfigError(f"{error}; {_ESCAPE}") from None
+        return load_config(name) if name else get_config()
 
     def _extended(self, config: ClusterConfig) -> ClusterConfig:
         if not self._trace or "trace" in config.extensions:

@@ -219,7 +219,7 @@ class Agent:
 
     def serve(self, marker: bytes) -> None:
         """Say hello and answer until the client is gone."""
-        hello = {"python": sys.version.split()[0], "platform": sys.platform, "pid": os.getpid()}
+        hello = {"python": sys.version.split()[0], "path": sys.executable or "", "pid": os.getpid()}
         os.write(self.sink, marker)
         self.send(0, HELLO, as_json(hello))
         try:
@@ -431,6 +431,14 @@ class Operations:
 
     def count_files(self, path: str, pattern: str) -> int:
         return self.engine.count_files(path, pattern, self.request.fail, self.request.tick)
+
+    def scratch(self, path: str, tree: "list[tuple[str, str, str]]") -> None:
+        """Make a folder that is there until the client has had enough of it, or is gone."""
+        try:
+            self.request.send(FACTS, as_json(self.engine.plant(path, tree)))
+            self.request.receive()
+        finally:
+            self.engine.uproot(path)
 
     # files: `open` makes a handle, which is the number of its request; cancelling that request closes it
 

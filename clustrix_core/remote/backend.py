@@ -7,12 +7,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeVar, cast
 
 from pydantic import Field
 
 from clustrix_core.config import ClusterConfig
+from clustrix_core.doctor import Concern, Step
 from clustrix_core.engine import Engine, encode
 from clustrix_core.errors import ClustrixError, ConnectionFailedError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
@@ -28,6 +30,7 @@ T = TypeVar("T")
 
 PATHS_AT_ONCE = 1 << 20  # bytes of paths in one request
 REQUESTS_AT_ONCE = 8
+NOISE_SHOWN = 200  # characters
 
 
 class RemoteConfig(ClusterConfig):
@@ -63,6 +66,8 @@ class RemoteBackend(ABC):
         self._lock = threading.RLock()
         self._client: Client | None = None
         self._start: _Start | None = None
+        self._agentless = False
+        self._no_agent: Exception | None = None
         self._closed = False
 
     @abstractmethod
@@ -89,6 +94,58 @@ class RemoteBackend(ABC):
         known = self._client
         hello = known.hello if known is not None and known.alive else None
         return f"agent, Python {hello['python']}" if hello else "not connected"
+
+    def diagnose(self) -> list[Step]:
+        """The steps by which `clustrix doctor` looks at the way to the place.
+
+        Those of a subclass, which stand before or among these, open what `open_channel` needs.
+        """
+        return [
+            Step("Python", self._check_python),
+            Step("login output", self._check_noise, vital=False),
+            Step("agent", self._check_agent),
+        ]
+
+    def _check_python(self) -> str | Concern | None:
+        hello = self._repeated(Client.wait_for_hello)
+        if self._no_agent is not None:
+            return Concern(
+                f"none was started; {self._no_agent}",
+                "if there is a Python 3.6 or newer, name it by remote_python; else ask for one",
+            )
+        return None if self._agentless else f"{hello['python']}, {hello['path']}"
+
+    def _check_noise(self) -> str | Concern | None:
+        if self._agentless:
+            return None
+        noise = " ".join(self._connected().noise().split())
+        if not noise:
+            return "none, as it should be"
+        shown = noise if len(noise) <= NOISE_SHOWN else noise[:NOISE_SHOWN] + "..."
+        return Concern(
+            f"the login prints {shown!r}",
+            "Clustrix passes over it, but scp and rsync don't: in ~/.bashrc and its like, print only where the "
+            "shell is interactive",
+        )
+
+    def _check_agent(self) -> str | Concern:
+        if self._no_agent is None:
+            return self.description()
+        return Concern(
+            f"{self.description()} instead of it",
+            "all works, but with more round trips; with Python over there it is faster",
+        )
+
+    @contextmanager
+    def scratch(self, path: str, tree: list[tuple[str, str, str]]) -> Iterator[list[tuple[str, str]]]:
+        """A folder with a known tree, which goes when this ends, or the connection to the agent does."""
+        call = self._connected().call("scratch", path=path, tree=tree)
+        try:
+            yield _refusals(call)
+        finally:
+            if call.pending:
+                call.feed(b"")
+                call.value(type(None))
 
     def close(self) -> None:
         """End the agent. Whoever waits for it gets an error."""
@@ -150,6 +207,7 @@ class RemoteBackend(ABC):
         engine = self.engine_from_here(cast("ConnectionFailedError | None", failure))
         if engine is None and failure is not None:
             raise failure
+        self._agentless, self._no_agent = engine is not None, failure
         config, marker = self.config, bootstrap.new_marker()
         beat = min(agent.BEAT, config.dead_after / 4)
         if engine is not None:
@@ -343,6 +401,15 @@ class _Start:
 
 def _items(call: Call, progress: Progress | None = None) -> list[Any]:
     return list(chain.from_iterable(call.parts(progress)))
+
+
+def _refusals(call: Call) -> list[tuple[str, str]]:
+    """What could not be made of a tree, and why."""
+    facts = call.facts()
+    try:
+        return [(str(name), str(reason)) for name, reason in facts]
+    except NONSENSE:
+        raise call.client.nonsense() from None
 
 
 def _blobs(paths: list[str]) -> Iterator[bytes]:

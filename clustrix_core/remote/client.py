@@ -75,7 +75,9 @@ class Client:
     ) -> None:
         self.host = host
         self.hello: dict[str, Any] | None = None
+        self._noise = b""
         self.unstarted = False
+        self._settled = threading.Event()  # there is a hello, or never will be
         self._channel, self._work_dir = channel, work_dir
         self._connect_timeout, self._op_timeout, self._dead_after = connect_timeout, op_timeout, dead_after
         self._numbers = count(1)
@@ -102,6 +104,22 @@ class Client:
         """In a forked child: let go without a byte."""
         self._lost = self._failure("this connection belongs to another process")
         self._channel.abandon()
+
+    def wait_for_hello(self) -> dict[str, Any]:
+        """What the agent says of itself, once it is there. Otherwise it is waited for with the first answer.
+
+        Raises:
+            ConnectionFailedError: it doesn't start.
+        """
+        while not self._settled.wait(PATIENCE):
+            self._check_life(self._born)
+        if self.hello is None:
+            raise self.failure()
+        return self.hello
+
+    def noise(self) -> str:
+        """What the login has printed before the agent spoke, or to stderr."""
+        return f"{self._noise.decode('utf-8', 'replace')} {self._channel.last_words()}".strip()
 
     def call(self, operation: str, data: bytes = b"", **arguments: Any) -> Call:
         """Ask for something; the answer comes by the call.
@@ -173,6 +191,7 @@ class Client:
         """Give the connection up: whoever waits for an answer gets an error. The first reason counts."""
         if self._lost is None:
             self._lost = reason if isinstance(reason, ClustrixError) else self._failure(reason)
+        self._settled.set()
         for call in list(self._calls.values()):
             call.frames.put((agent.ERROR, b""))
         self._outbox.put(None)
@@ -208,6 +227,7 @@ class Client:
             noise += data
             place = noise.find(marker, seen)
             if place >= 0:
+                self._noise = bytes(noise[:place])
                 return noise[place + len(marker) :]
             if not data or len(noise) > NOISE_ALLOWED:
                 self.unstarted = self._lost is None
@@ -252,7 +272,9 @@ class Client:
         try:
             news = json.loads(body)
             if kind == agent.HELLO and self.hello is None:
-                self.hello = {"python": str(news["python"]), "pid": int(news["pid"])}
+                told = {"python": str(news["python"]), "path": str(news["path"])}
+                self.hello = {**told, "pid": int(news["pid"])}
+                self._settled.set()
                 return
             if kind != agent.ERROR or not isinstance(news, str):
                 raise ValueError(kind)
@@ -391,6 +413,11 @@ class Call:
         self._credit -= len(block)
         self.client.send(self.number, agent.DATA, block)
         return True
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer can still come."""
+        return not self._ended and self.client.alive
 
     def cancel(self) -> None:
         """Say that the answer isn't wanted, or its file any more. After the end it does nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, model_validator
@@ -51,6 +52,14 @@ class LocalBackend:
         except OSError as error:
             problem = f"{error.strerror}; correct the config"
         raise ConfigError(f"local_work_dir {printable(path)!r}: {problem}")
+
+    @contextmanager
+    def scratch(self, path: str, tree: list[tuple[str, str, str]]) -> Iterator[list[tuple[str, str]]]:
+        """A folder with a known tree, which goes when this ends."""
+        try:
+            yield self._engine.plant(path, tree)
+        finally:
+            self._engine.uproot(path)
 
     @hookimpl
     def clustrix_ls(self, path: str, detail: bool) -> list[str] | list[FileInfo]:

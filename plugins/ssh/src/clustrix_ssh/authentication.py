@@ -157,12 +157,16 @@ class Login:
     Args:
         settings: the host and the user.
 
+    Attributes:
+        accepted: what the server has taken, such as a method and the key.
+
     Raises:
         ConfigError: the key that the config names can't be used.
         AuthenticationFailedError: its passphrase is wrong.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.accepted: list[str] = []
         self._settings = settings
         self._tried: list[str] = []
         self._notes: list[str] = []
@@ -232,12 +236,15 @@ class Login:
             if allowed is None and method != "publickey":  # no key was there to ask with
                 answer = self._dialogue.request("none")
                 if isinstance(answer, _Success):
+                    self.accepted.append("nothing, as none is asked")
                     yield None
                     return
                 allowed = answer.methods if isinstance(answer, _Refusal) else ()
             if allowed is not None and method not in allowed:
                 continue
             for answer in ways[method]():
+                if isinstance(answer, _Success) or (isinstance(answer, _Refusal) and answer.partial):
+                    self.accepted.append(self._tried[-1] if method == "publickey" else method)
                 if isinstance(answer, _Success):
                     yield None
                     return

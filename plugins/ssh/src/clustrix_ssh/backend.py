@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clustrix_core import API_VERSION
+from clustrix_core.doctor import Step
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
 from clustrix_ssh import openssh
@@ -71,6 +75,38 @@ class SshBackend(RemoteBackend):
             self._connection = Connection(settings_of(self.config))
             self._connection.log_in()
         return self._connection
+
+    def diagnose(self) -> list[Step]:
+        """The steps of `clustrix doctor`: those of the login, one by one, before those of any agent."""
+        if self.config.ssh_client == "openssh":
+            return [Step("login by ssh", self._try_openssh), *super().diagnose()]
+        from clustrix_ssh.connection import STAGES
+
+        stages = self._stages()
+        return [*(Step(name, partial(next, stages)) for name in STAGES), *super().diagnose()]
+
+    def _stages(self) -> Iterator[str | None]:
+        """Log in as `_logged_in` does, stage by stage."""
+        from clustrix_ssh.connection import Connection
+        from clustrix_ssh.settings import settings_of
+
+        self._connection = Connection(settings_of(self.config))
+        yield from self._connection.stages()
+
+    def _try_openssh(self) -> str:
+        """Run nothing by ssh, and see whether it complains."""
+        channel = PipeChannel(openssh.command_line(self.config, "exit"))
+        end = threading.Timer(self.config.connect_timeout, channel.close)
+        end.start()
+        try:
+            while channel.recv(4096):
+                pass
+            said = channel.last_words()
+        finally:
+            end.cancel()
+            channel.close()
+        openssh.explain(self.config, ConnectionFailedError(f"{self.place_name()}: {said}"))
+        return "ssh logs in, as far as it says"
 
     def description(self) -> str:
         """How the place is reached, in a few words."""

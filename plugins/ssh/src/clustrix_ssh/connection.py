@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,17 @@ from clustrix_ssh.settings import Settings
 
 WINDOW = 1 << 23  # bytes that may be on the way to us: some 1.3 Gbit/s at 50 ms
 PACKET = 1 << 15  # bytes; OpenSSH sends no larger ones
+
+STAGES = (
+    "SSH settings",
+    "name resolution",
+    "TCP connection",
+    "jump hosts",
+    "SSH server",
+    "host key",
+    "authentication",
+)
+"""What `Connection.stages` goes through."""
 
 # The fastest first, of those that paramiko offers by itself.
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -71,15 +83,29 @@ class Connection:
             ConnectionFailedError: a host can't be reached, shows a wrong key, or refuses the login.
             ConfigError: the key that the config names can't be used.
         """
+        for _detail in self.stages():
+            pass
+
+    def stages(self) -> Iterator[str | None]:
+        """The same stage by stage: `STAGES` has their names.
+
+        Yields:
+            A few words on each stage once it is done; None for one that this way doesn't have.
+        """
+        settings = self.settings
         try:
-            login = Login(self.settings)
-            transport, known = self._reach()
-            known.check(HostKey.of(transport.get_remote_server_key()))
+            login = Login(settings)
+            yield settings.place
+            transport, known = yield from self._reach()
+            key = HostKey.of(transport.get_remote_server_key())
+            known.check(key)
+            yield f"the {key.label} is known"
             login.run(transport)
-            transport.set_keepalive(self.settings.keepalive)
+            transport.set_keepalive(settings.keepalive)
         except BaseException:
             self.close()
             raise
+        yield f"as {settings.user}, by {' and '.join(login.accepted)}"
 
     def meet(self) -> tuple[HostKey, KnownKeys]:
         """Connect, and log in to the hosts on the way only; the host's key, and what is known of it.
@@ -88,31 +114,44 @@ class Connection:
             ConnectionFailedError: a host can't be reached.
         """
         try:
-            transport, known = self._reach()
+            stages = self._reach()
+            while True:
+                next(stages)
+        except StopIteration as end:
+            transport, known = end.value
             return HostKey.of(transport.get_remote_server_key()), known
         except BaseException:
             self.close()
             raise
 
-    def _reach(self) -> tuple[_Transport, KnownKeys]:
+    def _reach(self) -> Generator[str | None, None, tuple[_Transport, KnownKeys]]:
         hosts = (*self.settings.jumps, self.settings)
-        known = KnownKeys(hosts[0])
-        line: Any = self._open(hosts[0])
+        line: Any = yield from self._open(hosts[0])
         for hop, following in pairwise(hosts):
+            known = KnownKeys(hop)
             transport = self._shake_hands(line, hop, known)
             known.check(HostKey.of(transport.get_remote_server_key()))
             Login(hop).run(transport)
             transport.set_keepalive(hop.keepalive)
             line = self._pass_through(transport, hop, following)
-            known = KnownKeys(following)
-        return self._shake_hands(line, hosts[-1], known), known
+        yield ", then ".join(hop.place for hop in hosts[:-1]) or None
+        known = KnownKeys(self.settings)
+        transport = self._shake_hands(line, self.settings, known)
+        yield transport.remote_version
+        return transport, known
 
-    def _open(self, first: Settings) -> socket.socket:
+    def _open(self, first: Settings) -> Generator[str | None, None, socket.socket]:
         if first.proxy_command is None:
-            self._socket = wire.connect(first)
+            addresses = wire.resolve(first)
+            shown = dict.fromkeys(str(address[-1][0]) for address in addresses)
+            yield f"{first.host} is {', '.join(shown)}"
+            self._socket = wire.connect(first, addresses)
+            yield "to {0[0]}, port {0[1]}".format(self._socket.getpeername())
         else:
+            yield None
             self._proxy = wire.Proxy(first)
             self._socket = self._proxy.socket
+            yield None
         return self._socket
 
     def _shake_hands(self, line: Any, hop: Settings, known: KnownKeys) -> _Transport:

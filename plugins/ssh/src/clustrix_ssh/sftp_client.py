@@ -23,7 +23,7 @@ from clustrix_core.remote import Channel
 
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT, OPENDIR, READDIR, REMOVE = range(3, 14)
-REALPATH, STAT, RENAME, READLINK = range(16, 20)
+MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK, SYMLINK = range(14, 21)
 STATUS, HANDLE, DATA, NAME, ATTRS = range(101, 106)
 EXTENDED, EXTENDED_REPLY = 200, 201
 LOST = 0  # in place of a kind of answer: there will be none

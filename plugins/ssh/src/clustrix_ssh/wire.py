@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from typing import Any
 
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_ssh.settings import Settings
@@ -16,24 +17,35 @@ from clustrix_ssh.settings import Settings
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
-def connect(settings: Settings) -> socket.socket:
-    """Open a TCP connection to the host, at whichever of its addresses answers.
+Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
+
+
+def resolve(settings: Settings) -> list[Address]:
+    """Look the host's addresses up.
 
     Raises:
-        ConnectionFailedError: the name is unknown, or none answers within `connect_timeout`.
+        ConnectionFailedError: the name is unknown.
     """
     family = _FAMILIES.get(settings.family, socket.AF_UNSPEC)
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, family, socket.SOCK_STREAM)
+        return list(socket.getaddrinfo(settings.host, settings.port, family, socket.SOCK_STREAM))
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "that is no host name"
         raise ConnectionFailedError(
             f"{settings.place}: the host name {settings.host!r} is unknown: {reason}; check it, and that the "
             "network (or VPN) is up"
         ) from None
+
+
+def connect(settings: Settings, addresses: list[Address]) -> socket.socket:
+    """Open a TCP connection to the host, at whichever of its addresses answers.
+
+    Raises:
+        ConnectionFailedError: none answers within `connect_timeout`.
+    """
     end = time.monotonic() + settings.connect_timeout
     failure: OSError | None = None
-    for kind, type_, protocol, _name, address in found:
+    for kind, type_, protocol, _name, address in addresses:
         connection = socket.socket(kind, type_, protocol)
         try:
             connection.settimeout(max(0.1, end - time.monotonic()))

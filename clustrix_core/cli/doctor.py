@@ -1,0 +1,147 @@
+"""The command `doctor`: what is wrong with the way to a place, or with the place, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import get_args
+
+import click
+
+from clustrix_core.cli.failures import FAILURE, OK, write_error
+from clustrix_core.cli.output import Output, output_options
+from clustrix_core.cli.places import Places, complete_profile, place_options
+from clustrix_core.doctor.steps import Check, Outcome
+from clustrix_core.errors import printable
+
+MARKS = {
+    "passed": ("passed", "32"),
+    "warned": ("warning", "33"),
+    "failed": ("FAILED", "31;1"),
+    "left out": ("left out", "2"),
+}
+"""How an outcome is written, and in which colour."""
+MARK, NAME = 8, 15  # the widths of columns
+FIELDS = ("name", "outcome", "detail", "advice", "seconds")
+
+
+def _profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    name = value.removesuffix(":")
+    if ":" in name or "/" in name:
+        raise click.UsageError(f"a place as a whole is looked at: write {name.partition(':')[0] + ':'!r}")
+    return name
+
+
+@click.command()
+@click.argument(
+    "profile", metavar="[PROFILE:]", required=False, callback=_profile, shell_complete=complete_profile
+)
+@place_options
+@output_options(null=False)
+@click.pass_context
+def doctor(context: click.Context, profile: str | None, places: Places, output: Output) -> int:
+    """Look at a place step by step, and say what is wrong and what to do about it.
+
+    By default it is the place of the active config.
+
+    Nothing is changed there outside a scratch folder in the work dir, which is removed at the end. Where
+    none can be made, the operations are compared with each other on what is there.
+
+    The exit code is 3 if a step failed, and 0 if all passed, or passed with a warning.
+    """
+    from clustrix_core.doctor.examination import examine
+
+    name = places.named(profile)
+    shown: _Shown = _Document(output) if output.as_json else _Lines(output)
+    debug = context.find_root().params["debug"]
+    checks: list[Check] = []
+    with _interrupted_by_signals(), closing(examine(lambda: places.config(name), shown.begin)) as examined:
+        for check in examined:
+            checks.append(check)
+            shown.show(check)
+            if debug and check.outcome == "failed" and check.error is not None:
+                write_error("".join(traceback.format_exception(check.error)).rstrip("\n"))
+    counts = Counter(check.outcome for check in checks)
+    shown.end(checks, counts)
+    return FAILURE if counts["failed"] else OK
+
+
+class _Shown:
+    """How the course of an examination is shown."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def begin(self, name: str) -> None:
+        """A step is about to be taken."""
+
+    def show(self, check: Check) -> None:
+        """A step is done."""
+
+    def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
+        """All are done."""
+
+
+class _Document(_Shown):
+    """One JSON document, at the end."""
+
+    def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
+        told = [{name: getattr(check, name) for name in FIELDS} for check in checks]
+        counted = {outcome.replace(" ", "_"): counts[outcome] for outcome in get_args(Outcome)}
+        self.output.document({"checks": told, **counted})
+
+
+class _Lines(_Shown):
+    """A line for each step, and one for its advice; on a terminal also the name of the one under way."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._moves = output.terminal and os.environ.get("TERM") != "dumb"
+        self._pending: list[str] = []  # the names of steps that an earlier failure leaves out
+
+    def begin(self, name: str) -> None:
+        if self._moves:
+            self.output.text(f"{'...':<{MARK}} {name} ")
+
+    def show(self, check: Check) -> None:
+        if check.outcome == "left out" and not check.detail:
+            self._pending.append(check.name)
+            return
+        mark, colour = MARKS[check.outcome]
+        clear = "\r\033[K" if self._moves else ""
+        shown = self.output.paint(f"{mark:<{MARK}}", colour)
+        self.output.line(f"{clear}{shown} {check.name:<{NAME}} {printable(check.detail)}".rstrip())
+        if check.advice:
+            self.output.line(f"{'':<{MARK}} {'':<{NAME}} -> {printable(check.advice)}")
+
+    def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
+        if self._pending:
+            mark, colour = MARKS["left out"]
+            self.output.line(f"{self.output.paint(f'{mark:<{MARK}}', colour)} {', '.join(self._pending)}")
+        parts = [f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome)]
+        kept = [part for part in parts if part[:2] != "0 " or part.endswith(("passed", "failed"))]
+        self.output.line(self.output.paint(", ".join(kept), "31;1" if counts["failed"] else "32;1"))
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let what ends a process by default interrupt it instead, so that the scratch folder is removed."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+COMMANDS = (doctor,)
