@@ -26,7 +26,7 @@ MARKS = {
 }
 """How an outcome is written, and in which colour."""
 MARK, NAME = 8, 15  # the widths of columns
-FIELDS = ("name", "outcome", "detail", "advice", "seconds")
+FIELDS = ("name", "outcome", "detail", "advice")
 
 
 def _profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
@@ -40,12 +40,12 @@ def _profile(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 @click.command()
 @click.argument(
-    "profile", metavar="[PROFILE:]", required=False, callback=_profile, shell_complete=complete_profile
+    "place", metavar="[PROFILE:]", required=False, callback=_profile, shell_complete=complete_profile
 )
 @place_options
 @output_options(null=False)
 @click.pass_context
-def doctor(context: click.Context, profile: str | None, places: Places, output: Output) -> int:
+def doctor(context: click.Context, place: str | None, places: Places, output: Output) -> int:
     """Look at a place step by step, and say what is wrong and what to do about it.
 
     By default it is the place of the active config.
@@ -57,7 +57,7 @@ def doctor(context: click.Context, profile: str | None, places: Places, output: 
     """
     from clustrix_core.doctor.examination import examine
 
-    name = places.named(profile)
+    name = places.named(place)
     shown: _Shown = _Document(output) if output.as_json else _Lines(output)
     debug = context.find_root().params["debug"]
     checks: list[Check] = []
@@ -92,7 +92,10 @@ class _Document(_Shown):
     """One JSON document, at the end."""
 
     def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
-        told = [{name: getattr(check, name) for name in FIELDS} for check in checks]
+        told = [
+            {name: getattr(check, name) for name in FIELDS} | {"seconds": round(check.seconds, 4)}
+            for check in checks
+        ]
         counted = {outcome.replace(" ", "_"): counts[outcome] for outcome in get_args(Outcome)}
         self.output.document({"checks": told, **counted})
 

@@ -13,6 +13,7 @@ from functools import partial
 from clustrix_core.doctor.sample import in_order, same
 from clustrix_core.doctor.steps import Concern, Fault, LeftOut, Step
 from clustrix_core.filesystem import ClusterFilesystem
+from clustrix_core.hookspecs import EntryType
 from clustrix_core.models import FileInfo
 
 LOOKED_AT = 50  # entries
@@ -75,8 +76,8 @@ def _ls(fs: ClusterFilesystem, seen: Seen) -> None:
 
 
 def _find(fs: ClusterFilesystem, seen: Seen) -> None:
-    for test in (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK):
-        kind = {stat.S_ISREG: "f", stat.S_ISDIR: "d", stat.S_ISLNK: "l"}[test]
+    tests: dict[EntryType, Callable[[int], bool]] = {"f": stat.S_ISREG, "d": stat.S_ISDIR, "l": stat.S_ISLNK}
+    for kind, test in tests.items():
         found = fs.find("*", ".", type=kind, max_depth=1)
         same(f"the order of find's type {kind!r}", found, in_order(set(found)))
         known = {info.name for info in seen.infos}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import stat
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,7 +22,9 @@ ROUND_TRIPS = 9
 SHOWN = 3  # names
 
 
-def examine(load: Callable[[], ClusterConfig], begin: Callable[[str], object] = str) -> Iterator[Check]:
+def examine(
+    load: Callable[[], ClusterConfig], begin: Callable[[str], object] = str
+) -> Generator[Check, None, None]:
     """Look at a place step by step. In it, nothing is changed outside a scratch folder in the work dir.
 
     The folder is removed at the end; also when the iterator is closed before that.
@@ -30,8 +33,8 @@ def examine(load: Callable[[], ClusterConfig], begin: Callable[[str], object] = 
         load: gives the config of the place.
         begin: called with the name of each step before it is taken.
 
-    Returns:
-        What came of each step, as it comes.
+    Yields:
+        What came of each step.
     """
     course, patient = Course(begin), _Patient(load)
     try:
@@ -89,17 +92,15 @@ class _Patient:
 
     def common_steps(self) -> list[Step]:
         return [
-            Step(
-                "work dir",
-                self._look_at_work_dir,
-                advice="correct the config, or what is wrong with it there",
-            ),
+            Step("work dir", self._look_at_work_dir, advice="correct the config, or make it readable"),
             Step("round trip", self._measure, vital=False),
         ]
 
     def _look_at_work_dir(self) -> str:
-        count = len(self.fs.ls("."))
-        return f"is there, with {count} {'entry' if count == 1 else 'entries'}"
+        info = self.fs.stat(".")
+        if not info.is_dir:
+            raise Fault("it is no folder", "correct the config")
+        return f"{stat.filemode(info.mode)}, owner {info.uid}, group {info.gid}"
 
     def _measure(self) -> str:
         times = []
@@ -107,7 +108,8 @@ class _Patient:
             began = time.perf_counter()
             self.fs.exists(".")
             times.append(time.perf_counter() - began)
-        return f"{statistics.median(times) * 1000:.1f} ms, the median of {ROUND_TRIPS} calls of exists"
+        middle = statistics.median(times) * 1000
+        return f"{middle:.{1 if middle >= 1 else 3}f} ms, the median of {ROUND_TRIPS} calls of exists"
 
     def plant(self, scratch: ExitStack) -> str | Concern:
         make = getattr(self._backend, "scratch", None)

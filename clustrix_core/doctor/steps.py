@@ -135,5 +135,6 @@ def _taken(step: Step) -> Check | None:
     if isinstance(found, Concern):
         return check("warned", found.detail, found.advice)
     if caught:
-        return check("warned", "; ".join(dict.fromkeys(str(each.message) for each in caught)))
+        warned = "; ".join(dict.fromkeys(str(each.message) for each in caught))
+        return check("warned", f"{found}, but {warned}" if found else warned)
     return None if found is None else check("passed", found)

@@ -124,8 +124,8 @@ class RemoteBackend(ABC):
         shown = noise if len(noise) <= NOISE_SHOWN else noise[:NOISE_SHOWN] + "..."
         return Concern(
             f"the login prints {shown!r}",
-            "Clustrix passes over it, but scp and rsync don't: in ~/.bashrc and its like, print only where the "
-            "shell is interactive",
+            "Clustrix passes over it, but scp and rsync may not: in ~/.bashrc and its like, print only where "
+            "the shell is interactive",
         )
 
     def _check_agent(self) -> str | Concern:
