@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from types import FunctionType
 from typing import Any, ClassVar, Protocol
@@ -17,6 +18,7 @@ import pluggy
 from clustrix_core import hookspecs
 from clustrix_core._version import __version__
 from clustrix_core.config import ClusterConfig
+from clustrix_core.doctor.steps import Step
 from clustrix_core.errors import BackendIncompatibleError, near
 
 OLDEST_API_VERSION = 1
@@ -34,7 +36,8 @@ class Backend(Protocol):
     `hookspecs.OPTIONAL`. One instance is made for each session, and its methods may be called from
     several threads at the same time.
 
-    A backend's class need not inherit from this one, and may leave out `close`, `abandon` and `describe`.
+    A backend's class need not inherit from this one, and may leave out `close`, `abandon`, `describe`,
+    `diagnose` and `scratch`.
 
     Attributes:
         api_version: the `hookspecs.API_VERSION` that the backend was written for.
@@ -56,6 +59,22 @@ class Backend(Protocol):
 
     def describe(self) -> str:
         """Tell in a few words, for messages, what place this is: `cluster.edu as researcher`."""
+
+    def diagnose(self) -> Sequence[Step]:
+        """The steps by which `clustrix doctor` looks at the way to the place."""
+
+    def scratch(
+        self, path: str, tree: list[tuple[str, str, str]]
+    ) -> AbstractContextManager[list[tuple[str, str]]]:
+        """Make a folder with a tree in it, for `clustrix doctor`, and remove it at the end.
+
+        Args:
+            path: the folder, which must be new.
+            tree: kinds (as `find` has them), paths below the folder, and contents or targets.
+
+        Returns:
+            A context manager that gives the names that could not be made, and why.
+        """
 
 
 def validate_backend(cls: type, *, source: str) -> None:
