@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from types import FunctionType
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pluggy
 
 from clustrix_core import hookspecs
 from clustrix_core._version import __version__
 from clustrix_core.config import ClusterConfig
-from clustrix_core.doctor.steps import Step
 from clustrix_core.errors import BackendIncompatibleError, near
+
+if TYPE_CHECKING:
+    from clustrix_core.doctor import Step
 
 OLDEST_API_VERSION = 1
 """The oldest version of the contract whose backends still work."""

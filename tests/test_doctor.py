@@ -391,7 +391,7 @@ def test_profiles(here: Here, tmp_path: Path, folder: Path) -> None:
     assert missing.lines[0].startswith("FAILED   config          there is no profile 'nowhere'")
     assert missing.lines[1].startswith("left out backend, work dir, ")
     assert missing.lines[2].startswith("0 passed, 1 failed, ")
-    for place in ("there:data", "a/b"):
+    for place in ("there:data", "a/b", ""):
         refused = here("doctor", place)
         assert (refused.code, refused.out) == (2, b"")
     twice = here("doctor", "there:", "--host", "x")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import get_args
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
 
 from clustrix_core.cli.failures import FAILURE, OK, write_error
 from clustrix_core.cli.output import Output, output_options
 from clustrix_core.cli.places import Places, complete_profile, place_options
-from clustrix_core.doctor.steps import Check, Outcome
 from clustrix_core.errors import printable
 
-MARKS = {
+if TYPE_CHECKING:
+    from clustrix_core.doctor.steps import Check, Outcome
+
+MARKS: dict[Outcome, tuple[str, str]] = {
     "passed": ("passed", "32"),
     "warned": ("warning", "33"),
     "failed": ("FAILED", "31;1"),
@@ -32,6 +34,8 @@ FIELDS = ("name", "outcome", "detail", "advice")
 def _profile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
+    if not value:
+        raise click.UsageError("a place can't be empty: leave it out for that of the active config")
     name = value.removesuffix(":")
     if ":" in name or "/" in name:
         raise click.UsageError(f"a place as a whole is looked at: write {name.partition(':')[0] + ':'!r}")
@@ -61,12 +65,13 @@ def doctor(context: click.Context, place: str | None, places: Places, output: Ou
     shown: _Shown = _Document(output) if output.as_json else _Lines(output)
     debug = context.find_root().params["debug"]
     checks: list[Check] = []
-    with _interrupted_by_signals(), closing(examine(lambda: places.config(name), shown.begin)) as examined:
-        for check in examined:
+    course = examine(lambda: places.config(name), shown.begin)
+    with shown, _interrupted_by_signals(), closing(course):
+        for check in course:
             checks.append(check)
             shown.show(check)
             if debug and check.outcome == "failed" and check.error is not None:
-                write_error("".join(traceback.format_exception(check.error)).rstrip("\n"))
+                _write_traceback(check.error)
     counts = Counter(check.outcome for check in checks)
     shown.end(checks, counts)
     return FAILURE if counts["failed"] else OK
@@ -87,6 +92,14 @@ class _Shown:
     def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
         """All are done."""
 
+    def __enter__(self) -> _Shown:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """There will be no more steps."""
+
 
 class _Document(_Shown):
     """One JSON document, at the end."""
@@ -96,7 +109,7 @@ class _Document(_Shown):
             {name: getattr(check, name) for name in FIELDS} | {"seconds": round(check.seconds, 4)}
             for check in checks
         ]
-        counted = {outcome.replace(" ", "_"): counts[outcome] for outcome in get_args(Outcome)}
+        counted = {outcome.replace(" ", "_"): counts[outcome] for outcome in MARKS}
         self.output.document({"checks": told, **counted})
 
 
@@ -105,31 +118,47 @@ class _Lines(_Shown):
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
-        self._moves = output.terminal and os.environ.get("TERM") != "dumb"
+        self._clear = "\r\033[K" if output.terminal and os.environ.get("TERM") != "dumb" else ""
         self._pending: list[str] = []  # the names of steps that an earlier failure leaves out
 
     def begin(self, name: str) -> None:
-        if self._moves:
-            self.output.text(f"{'...':<{MARK}} {name} ")
+        if self._clear:
+            self.output.text(f"{self._clear}{'...':<{MARK}} {name} ")
 
     def show(self, check: Check) -> None:
         if check.outcome == "left out" and not check.detail:
             self._pending.append(check.name)
             return
         mark, colour = MARKS[check.outcome]
-        clear = "\r\033[K" if self._moves else ""
         shown = self.output.paint(f"{mark:<{MARK}}", colour)
-        self.output.line(f"{clear}{shown} {check.name:<{NAME}} {printable(check.detail)}".rstrip())
+        self.output.line(f"{self._clear}{shown} {check.name:<{NAME}} {_flat(check.detail)}".rstrip())
         if check.advice:
-            self.output.line(f"{'':<{MARK}} {'':<{NAME}} -> {printable(check.advice)}")
+            self.output.line(f"{'':<{MARK}} {'':<{NAME}} -> {_flat(check.advice)}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._clear:
+            self.output.text(self._clear)
 
     def end(self, checks: list[Check], counts: Counter[Outcome]) -> None:
         if self._pending:
             mark, colour = MARKS["left out"]
             self.output.line(f"{self.output.paint(f'{mark:<{MARK}}', colour)} {', '.join(self._pending)}")
-        parts = [f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome)]
-        kept = [part for part in parts if part[:2] != "0 " or part.endswith(("passed", "failed"))]
-        self.output.line(self.output.paint(", ".join(kept), "31;1" if counts["failed"] else "32;1"))
+        told = [outcome for outcome in MARKS if counts[outcome] or outcome in ("passed", "failed")]
+        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in told)
+        self.output.line(self.output.paint(summary, "31;1" if counts["failed"] else "32;1"))
+
+
+def _flat(text: str) -> str:
+    """Text as it stands on one line, and steers no terminal."""
+    return printable(" ".join(text.split("\n")))
+
+
+def _write_traceback(error: BaseException) -> None:
+    import traceback
+
+    write_error("".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 @contextmanager
@@ -139,12 +168,14 @@ def _interrupted_by_signals() -> Iterator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 COMMANDS = (doctor,)

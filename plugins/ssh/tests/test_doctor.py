@@ -189,8 +189,9 @@ def test_a_noisy_login(configure: Configure, client: str) -> None:
 
 
 @pytest.mark.parametrize("account", ["nopython", "sftp"])
-def test_no_python(configure: Configure, server: SshServer, account: str) -> None:
-    checks = examined(configure(account))
+@pytest.mark.parametrize("client", ["paramiko", "openssh"])
+def test_no_python(configure: Configure, server: SshServer, account: str, client: str) -> None:
+    checks = examined(configure(account, ssh_client=client))
     assert names(checks, "warned") == ["Python", "agent", "du"]
     if account == "nopython":
         assert "no Python 3.6 or newer found" in checks["Python"].detail

@@ -8,6 +8,8 @@ import re
 from clustrix_core.errors import AuthenticationFailedError, ConnectionFailedError, HostKeyError
 from clustrix_ssh.config import SshConfig
 
+FAILED = 255  # the exit code of ssh where it is ssh that failed
+
 _HOST_KEY = re.compile(r"host key verification failed|identification has changed|host key .*revoked", re.I)
 _LOGIN = re.compile(r"permission denied \(|too many authentication failures", re.I)
 _LINE = re.compile(
