@@ -555,7 +555,7 @@ def frame(kind: int, body: bytes, number: int = 1) -> bytes:
     return agent.HEADER.pack(len(body), number, kind) + body
 
 
-GREETING = b"marker" + frame(agent.HELLO, b'{"python": "3.6", "pid": 1}', 0)
+GREETING = b"marker" + frame(agent.HELLO, b'{"python": "3.6", "path": "python3", "pid": 1}', 0)
 
 
 @pytest.mark.parametrize(

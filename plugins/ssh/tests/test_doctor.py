@@ -21,8 +21,9 @@ from clustrix_core.config import resolve
 from clustrix_core.doctor import Check
 from clustrix_core.doctor.examination import examine
 from clustrix_core.testing.servers import Relay, SshServer
-from clustrix_ssh import SshConfig, set_prompter
+from clustrix_ssh import SshBackend, SshConfig, set_prompter
 from clustrix_ssh.connection import STAGES
+from clustrix_ssh.sftp import SftpEngine
 
 OPERATIONS = ["ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "count_files"]
 FILES = ["readlink", "open", "put and get"]
@@ -317,3 +318,22 @@ def test_sftp_leaves_nothing_when_it_is_interrupted(
         process.wait(LIMIT)
     assert process.returncode in (0, 130)
     assert left_behind(server) == []
+
+
+def test_links_are_made_on_servers_alone_that_take_them_as_openssh_does(
+    configure: Configure, server: SshServer
+) -> None:
+    """The draft has the two paths in the other order: there the link would be made outside the folder."""
+    backend = SshBackend(resolve(configure(), SshConfig))
+    try:
+        engine = backend._sftp_engine()
+        assert isinstance(engine, SftpEngine)
+        engine.client.extensions.clear()
+        refused = engine.plant("doctored", [("f", "file", "x"), ("l", "link", "file")])
+        assert refused == [("link", "links are made on OpenSSH's SFTP server only")]
+        assert engine.exists("doctored/file")
+        engine.uproot("doctored")
+        engine.uproot("doctored")
+        assert left_behind(server) == []
+    finally:
+        backend.close()
