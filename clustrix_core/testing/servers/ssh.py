@@ -9,17 +9,17 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from clustrix_core.testing.servers.namespace import Namespace
 
 PATIENCE = 20.0  # seconds that a server may take to start or to stop
 
@@ -66,10 +66,7 @@ cd /tmp
 
 BASHRC = {"noisy": NOISE, "exits": "echo Goodbye; exit 3"}
 
-# Holds the namespace as long as its standard input is open; whatever else runs in it ends with it.
-HOLDER = """
-set -e
-cd {base}
+SETUP = """
 mount -t tmpfs -o mode=755 tmpfs far
 mkdir far/place far/home
 for file in passwd shadow group; do mount --bind etc/$file /etc/$file; done
@@ -77,14 +74,6 @@ mount --bind etc/pam /etc/pam.d/sshd
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/sshd
 sh etc/homes
-echo ready
-cat >/dev/null
-own=$(readlink /proc/self/ns/mnt)
-for process in /proc/[0-9]*; do
-    if [ "$(readlink $process/ns/mnt)" = "$own" ] && [ $process != /proc/$$ ]; then
-        kill -9 ${{process#/proc/}} 2>/dev/null || true
-    fi
-done
 """
 
 
@@ -143,11 +132,10 @@ class SshServer:
         if os.geteuid() != 0:
             raise RuntimeError("the SSH server of the tests needs root, for its namespace and accounts")
         self.base = Path(tempfile.mkdtemp(prefix="clustrix-sshd-"))
-        self._holder: subprocess.Popen[bytes] | None = None
-        self._sshd: subprocess.Popen[bytes] | None = None
+        self.namespace: Namespace | None = None
         try:
             self._prepare()
-            self._hold()
+            self.namespace = Namespace(self._setup(), self.base)
             self.start()
         except BaseException:
             self.__exit__(None, None, None)
@@ -157,11 +145,13 @@ class SshServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._holder is not None:
-            self._holder.communicate()
-        if self._sshd is not None:
-            self._sshd.wait()
+        if self.namespace is not None:
+            self.namespace.close()
         shutil.rmtree(self.base)
+
+    def _setup(self) -> str:
+        """Shell commands that furnish the namespace."""
+        return SETUP
 
     def _prepare(self) -> None:
         self.base.chmod(0o755)
@@ -235,33 +225,20 @@ class SshServer:
             file.unlink(missing_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
-    def _hold(self) -> None:
-        command = ["unshare", "--mount", "sh", "-c", HOLDER.format(base=self.base)]
-        pipe = subprocess.PIPE
-        self._holder = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
-        if self._holder.stdout.readline() != b"ready\n":  # type: ignore[union-attr]
-            raise RuntimeError("the namespace of the SSH server could not be made; see its messages above")
-
     def start(self) -> None:
         """Start sshd, on the same port as before."""
         first = not hasattr(self, "port")
         for _ in range(10):
             if first:
-                self.port = _free_port()
+                self.port = free_port()
             config = self.base / "sshd_config"
             config.write_text(CONFIG.format(port=self.port, base=self.base))
-            with open(self.base / "log", "ab") as log:
-                self._sshd = subprocess.Popen(
-                    [*self._enter(), "/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            if self._answers():
+            sshd = self._inside().start(
+                ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], self.base / "log"
+            )
+            if self._answers(sshd):
                 break
-            self._sshd.kill()
-            self._sshd.wait()
+            sshd.kill()
         else:
             raise RuntimeError(f"sshd doesn't start: {self.log()[-2000:]}")
         self.known_hosts = self.base / "known_hosts"
@@ -269,9 +246,9 @@ class SshServer:
             key = (self.base / "host_key.pub").read_text().split()[:2]
             self.known_hosts.write_text(f"[{self.host}]:{self.port} {' '.join(key)}\n")
 
-    def _answers(self) -> bool:
+    def _answers(self, sshd: subprocess.Popen[bytes]) -> bool:
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self._sshd is not None and self._sshd.poll() is None:
+        while time.monotonic() < deadline and sshd.poll() is None:
             try:
                 with socket.create_connection((self.host, self.port), 1) as line:
                     return line.recv(4) == b"SSH-"
@@ -281,35 +258,19 @@ class SshServer:
 
     def stop(self) -> None:
         """Kill sshd with all that was started by way of it. What is on its disk stays."""
-        for pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if self._sshd is not None:
-            self._sshd.wait()
+        self._inside().kill()
 
     def processes(self) -> list[int]:
         """The ids of all processes in there, sshd's included."""
-        assert self._holder is not None
-        own = os.readlink(f"/proc/{self._holder.pid}/ns/mnt")
-        found = []
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and os.readlink(f"/proc/{entry}/ns/mnt") == own:
-                    parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
-                    if self._holder.pid not in (int(entry), parent):
-                        found.append(int(entry))
-            except OSError:  # it ended meanwhile
-                continue
-        return found
+        return self._inside().processes()
 
-    def _enter(self) -> list[str]:
-        assert self._holder is not None
-        return ["nsenter", "--mount", f"--target={self._holder.pid}"]
+    def _inside(self) -> Namespace:
+        assert self.namespace is not None
+        return self.namespace
 
     def python(self, source: bytes, arguments: list[str]) -> bytes:
         """Run a script there, as root: `Place.python`."""
-        command = [*self._enter(), sys.executable, "-I", "-S", "-", *arguments]
-        done = subprocess.run(command, input=source, capture_output=True)
+        done = self._inside().run([sys.executable, "-I", "-S", "-", *arguments], source)
         if done.returncode:
             raise RuntimeError(f"the script failed: {done.stderr.decode(errors='replace')}")
         return done.stdout
@@ -337,7 +298,8 @@ def _hashed(password: str | None) -> str:
     return subprocess.run(command, input=password, capture_output=True, check=True, text=True).stdout.strip()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
