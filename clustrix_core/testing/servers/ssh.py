@@ -233,9 +233,7 @@ class SshServer:
                 self.port = free_port()
             config = self.base / "sshd_config"
             config.write_text(CONFIG.format(port=self.port, base=self.base))
-            sshd = self._inside().start(
-                ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], self.base / "log"
-            )
+            sshd = self._inside().start(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)], self.base / "log")
             if self._answers(sshd):
                 break
             sshd.kill()

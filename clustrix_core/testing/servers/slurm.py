@@ -1,0 +1,195 @@
+"""A real SLURM cluster of two nodes, with environment modules, behind the throwaway SSH server."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from pathlib import Path
+from typing import Literal
+
+from clustrix_core.testing.servers.ssh import PATIENCE, SshServer, free_port
+
+ModuleSystem = Literal["lmod", "environment-modules", "none"]
+
+ENVIRONMENT_MODULES = Path("/opt/clustrix-tests/environment-modules")  # where tests/install-servers puts it
+NODES = ("c1", "c2")
+STARTS = 5  # tries: another program may take a port that was free
+
+SLURM_CONF = """
+ClusterName=testbed
+SlurmctldHost=localhost
+AuthType=auth/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort={ports[0]}
+SlurmctldPidFile={base}/slurm/slurmctld.pid
+SlurmctldLogFile={base}/slurm/slurmctld.log
+StateSaveLocation={base}/slurm/state
+SlurmdPidFile={base}/slurm/%n.pid
+SlurmdSpoolDir={base}/slurm/spool-%n
+SlurmdLogFile={base}/slurm/%n.log
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+JobCompType=jobcomp/none
+AccountingStorageType=accounting_storage/none
+GresTypes=gpu
+MessageTimeout=10
+NodeName=c1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000 Features=fast,ssd Gres=gpu:tesla:2 State=UNKNOWN
+NodeName=c2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 RealMemory=4000 State=UNKNOWN
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=short Nodes=c1 MaxTime=00:30:00 DefaultTime=00:05:00 MaxNodes=1 MaxMemPerNode=2000 State=UP
+PartitionName=closed Nodes=c2 MaxTime=1-00:00:00 State=DOWN
+"""  # noqa: E501
+
+GRES_CONF = "NodeName=c1 Name=gpu Type=tesla File={base}/slurm/gpu[0-1]\n"
+
+SETUP = """
+mkdir -p far/site slurm
+cp -r etc/site/. far/site
+mkdir -m 755 /run/munge
+mount --bind etc/slurm /etc/slurm
+mount --bind etc/profile.d /etc/profile.d
+"""
+
+LMOD_SETUP = "mount --bind etc/lmod /etc/lmod\n"
+NO_LMOD = "mount -t tmpfs tmpfs /usr/share/lmod\n"
+
+LMOD_PROFILE = """
+export MODULEPATH={site}/lmod/Core
+. /usr/share/lmod/lmod/init/profile
+"""
+
+MODULES_PROFILE = """
+. {modules}/usr/share/modules/init/bash
+module use {site}/tcl
+"""
+
+# In `{site}`, a folder that only the cluster sees.
+LMOD_FILES = {
+    "lmod/Core/tool/1.0.lua": 'setenv("TOOL_HOME", "{site}/tool")\nprepend_path("PATH", "{site}/tool/bin")\n',
+    "lmod/Core/tool/2.0.lua": 'setenv("TOOL_HOME", "{site}/tool-2")\n',
+    "lmod/Core/snake/3.lua": 'prepend_path("PATH", "{site}/snake/bin")\n',
+    "lmod/Core/compiler/12.lua": 'prepend_path("MODULEPATH", "{site}/lmod/Compiler")\n',
+    "lmod/Core/chatty/1.lua": 'LmodMessage("a message of chatty")\nsetenv("CHATTY", "1")\n',
+    "lmod/Core/broken/1.lua": 'LmodError("the license server of broken is down")\n',
+    "lmod/Compiler/library/4.lua": 'setenv("LIBRARY", "4")\n',
+    "lmod/More/extra/1.lua": 'setenv("EXTRA", "1")\n',
+}
+TCL_FILES = {
+    "tcl/tool/1.0": "#%Module\nsetenv TOOL_HOME {site}/tool\nprepend-path PATH {site}/tool/bin\n",
+    "tcl/snake/3": "#%Module\nprepend-path PATH {site}/snake/bin\n",
+    "tcl/broken/1": "#%Module\nerror {{the license server of broken is down}}\n",
+    "more/extra/1": "#%Module\nsetenv EXTRA 1\n",
+}
+PYTHON = '#!/bin/sh\nSNAKE=module exec /usr/bin/python3 "$@"\n'  # tells by its environment which one it is
+
+
+class SlurmCluster(SshServer):
+    """A running cluster, whose login node is the SSH server; a context manager. It needs root.
+
+    Two nodes, `c1` (with features and two GPUs, on paper) and `c2`, and the partitions `debug`, `short` and
+    `closed`. `slurm.conf` is where logins find it. There are modules for shells that look for them:
+    `tool/1.0`, `snake/3` (which brings a Python), `broken/1`, and `extra/1` in the folder `more_modules`;
+    with Lmod also `tool/2.0`, `chatty/1`, and `library/4`, which `compiler/12` uncovers.
+
+    Args:
+        modules: the module system.
+
+    Attributes:
+        more_modules: a folder of module files that isn't searched by itself.
+    """
+
+    def __init__(self, modules: ModuleSystem = "lmod") -> None:
+        self.modules = modules
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        etc, site = self.base / "etc", f"{self.base}/far/site"
+        for folder in ("slurm", "etc/slurm", "etc/profile.d", "etc/lmod", "etc/site"):
+            (self.base / folder).mkdir()
+        self._write_private("munge.key", secrets.token_hex(64))
+        self.more_modules = f"{site}/lmod/More" if self.modules == "lmod" else f"{site}/more"
+        (etc / "slurm" / "gres.conf").write_text(GRES_CONF.format(base=self.base))
+        for number in range(2):
+            (self.base / "slurm" / f"gpu{number}").touch()
+        (etc / "lmod" / "modulespath").write_text(f"{site}/lmod/Core\n")
+        profile = {"lmod": LMOD_PROFILE, "environment-modules": MODULES_PROFILE, "none": ""}[self.modules]
+        if profile:
+            name = "z00_lmod.sh" if self.modules == "lmod" else "modules.sh"
+            text = profile.format(site=site, modules=ENVIRONMENT_MODULES)
+            (etc / "profile.d" / name).write_text(text)
+        files = LMOD_FILES if self.modules == "lmod" else TCL_FILES
+        for name, text in {**files, "snake/bin/python3": PYTHON}.items():
+            path = etc / "site" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.format(site=site))
+            path.chmod(0o755)
+
+    def _setup(self) -> str:
+        return super()._setup() + SETUP + (LMOD_SETUP if self.modules == "lmod" else NO_LMOD)
+
+    def start(self) -> None:
+        """Start sshd and the cluster, on the same ports as before."""
+        super().start()
+        self._start_munge()
+        for _ in range(STARTS):
+            if not hasattr(self, "_ports"):
+                self._new_ports()
+            self.start_controller()
+            self._nodes = [self._daemon(node, "/usr/sbin/slurmd", "-D", "-N", node) for node in NODES]
+            if self._are_up():
+                return
+            for daemon in (*self._nodes, self._controller):
+                daemon.kill()
+                daemon.wait()
+            del self._ports
+        raise RuntimeError(f"SLURM doesn't start: {self.slurm_log()[-4000:]}")
+
+    def _start_munge(self) -> None:
+        files = f"--key-file={self.base}/munge.key", "--seed-file=/run/munge/seed"
+        munged = self._daemon("munged", "/usr/sbin/munged", "--foreground", *files)
+        deadline = time.monotonic() + PATIENCE
+        while self._inside().run(["munge", "--no-input"]).returncode:
+            if munged.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"munged doesn't start: {self.slurm_log()}")
+            time.sleep(0.01)
+
+    def _new_ports(self) -> None:
+        self._ports = [free_port() for _ in range(3)]
+        text = SLURM_CONF.format(base=self.base, ports=self._ports)
+        (self.base / "etc" / "slurm" / "slurm.conf").write_text(text)
+
+    def _daemon(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        return self._inside().start(command, self.base / "slurm" / f"{name}.out")
+
+    def start_controller(self) -> None:
+        """Start slurmctld, as at first."""
+        self._controller = self._daemon("slurmctld", "/usr/sbin/slurmctld", "-D")
+
+    def stop_controller(self) -> None:
+        """Kill slurmctld. All else goes on."""
+        self._controller.kill()
+        self._controller.wait()
+
+    def _are_up(self) -> bool:
+        """Wait until both nodes take jobs; false if a daemon ended, as when another has its port."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if any(daemon.poll() is not None for daemon in (*self._nodes, self._controller)):
+                return False
+            states = self._inside().run(["sinfo", "--noheader", "--Node", "--format=%t"]).stdout.split()
+            if states and set(states) == {b"idle"}:
+                return True
+            time.sleep(0.05)
+        raise RuntimeError(f"SLURM's nodes don't come up: {self.slurm_log()[-4000:]}")
+
+    def slurm_log(self) -> str:
+        """What SLURM's and munge's daemons have logged."""
+        files = sorted(self.base.glob("slurm/*.out")) + sorted(self.base.glob("slurm/*.log"))
+        return "\n".join(f"{file.name}:\n{file.read_text(errors='replace')}" for file in files)
