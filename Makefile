@@ -46,12 +46,12 @@ check: test lint types wheels docs
 clean:
 	rm -rf $(VENV) build dist docs/_build
 
-$(VENV)/ready: pyproject.toml plugins/local/pyproject.toml plugins/ssh/pyproject.toml
+$(VENV)/ready: pyproject.toml plugins/local/pyproject.toml plugins/ssh/pyproject.toml plugins/slurm/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Clustrix needs Python 3.10 or newer; $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --editable plugins/local --editable plugins/ssh
+	$(BIN)/python -m pip install --quiet --editable . --editable plugins/local --editable plugins/ssh --editable plugins/slurm
 	touch $@
 
 $(VENV)/ready-%: $(VENV)/ready

@@ -66,13 +66,17 @@ class SshBackend(RemoteBackend):
             raise failure from None
         return SftpEngine(client, self.config.remote_work_dir)
 
-    def _logged_in(self) -> Connection:
+    def new_connection(self) -> Connection:
+        """The way to the host, not yet opened."""
         from clustrix_ssh.connection import Connection  # imports paramiko
         from clustrix_ssh.settings import settings_of
 
+        return Connection(settings_of(self.config))
+
+    def _logged_in(self) -> Connection:
         if self._connection is None or not self._connection.alive:
             # Kept before it is open, so that a forked child finds its descriptor.
-            self._connection = Connection(settings_of(self.config))
+            self._connection = self.new_connection()
             self._connection.log_in()
         return self._connection
 

@@ -58,12 +58,17 @@ class SshConfig(RemoteConfig):
     )
 
     @model_validator(mode="after")
-    def _check_host(self) -> SshConfig:
+    def _check(self) -> SshConfig:
+        self._check_host()
+        return self
+
+    def _check_host(self) -> None:
+        """Raise ValueError for a host or a user that can't be, and for fields that contradict each other."""
         host = self.cluster_host
         if not host:
             raise ValueError(
-                "cluster_type 'ssh' needs a cluster_host: give a host name, an address, or an alias in "
-                "~/.ssh/config"
+                f"cluster_type {self.cluster_type!r} needs a cluster_host: give a host name, an address, or "
+                "an alias in ~/.ssh/config"
             )
         user, at, rest = host.rpartition("@")
         if at:
@@ -86,4 +91,3 @@ class SshConfig(RemoteConfig):
                 "ssh_client 'openssh' takes no passphrase: add the key to an agent (ssh-add), or use "
                 "ssh_client 'paramiko'"
             )
-        return self

@@ -41,8 +41,8 @@ CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 logging.getLogger("paramiko").addHandler(logging.NullHandler())  # else its errors go to stderr as well
 
 
-class _Transport(paramiko.Transport):  # type: ignore[misc]
-    """Remembers what a server says when it hangs up."""
+class Transport(paramiko.Transport):  # type: ignore[misc]
+    """paramiko's, which remembers what a server says when it hangs up."""
 
     farewell = ""
 
@@ -64,7 +64,7 @@ class Connection:
         self.settings = settings
         self._proxy: wire.Proxy | None = None
         self._socket: socket.socket | None = None
-        self._transports: list[_Transport] = []
+        self._transports: list[Transport] = []
         self._channels: list[SshChannel] = []
         self._inner: list[Any] = []  # the channels that lead from one host to the next
         self._closed = False
@@ -75,6 +75,11 @@ class Connection:
         return (
             not self._closed and bool(self._transports) and all(each.is_active() for each in self._transports)
         )
+
+    @property
+    def transport(self) -> Transport:
+        """paramiko's transport to the host, once it is logged in."""
+        return self._transports[-1]
 
     def log_in(self) -> None:
         """Connect and log in to all hosts on the way.
@@ -124,7 +129,7 @@ class Connection:
             self.close()
             raise
 
-    def _reach(self) -> Generator[str | None, None, tuple[_Transport, KnownKeys]]:
+    def _reach(self) -> Generator[str | None, None, tuple[Transport, KnownKeys]]:
         hosts = (*self.settings.jumps, self.settings)
         line: Any = yield from self._open(hosts[0])
         for hop, following in pairwise(hosts):
@@ -154,8 +159,8 @@ class Connection:
             yield None
         return self._socket
 
-    def _shake_hands(self, line: Any, hop: Settings, known: KnownKeys) -> _Transport:
-        transport = _Transport(line)
+    def _shake_hands(self, line: Any, hop: Settings, known: KnownKeys) -> Transport:
+        transport = self._new_transport(line)
         self._transports.append(transport)
         timeout = hop.connect_timeout
         transport.banner_timeout = transport.handshake_timeout = timeout
@@ -170,7 +175,10 @@ class Connection:
             raise self._no_server(hop, transport, error) from None
         return transport
 
-    def _no_server(self, hop: Settings, transport: _Transport, error: Exception) -> ConnectionFailedError:
+    def _new_transport(self, line: Any) -> Transport:
+        return Transport(line)
+
+    def _no_server(self, hop: Settings, transport: Transport, error: Exception) -> ConnectionFailedError:
         said = self._proxy.last_words() if self._proxy is not None else ""
         if said:
             reason = f"the ProxyCommand failed: {printable(said)}"
@@ -187,7 +195,7 @@ class Connection:
             reason = f"the key exchange failed: {printable(transport.farewell or error or 'the line broke')}"
         return ConnectionFailedError(f"{hop.place}: {reason}")
 
-    def _pass_through(self, transport: _Transport, hop: Settings, following: Settings) -> Any:
+    def _pass_through(self, transport: Transport, hop: Settings, following: Settings) -> Any:
         try:
             channel = transport.open_channel(
                 "direct-tcpip",
@@ -217,7 +225,7 @@ class Connection:
         return self._session("subsystem", name)
 
     def _session(self, kind: str, text: str) -> SshChannel:
-        transport = self._transports[-1]
+        transport = self.transport
         try:
             channel = transport.open_session(WINDOW, PACKET, self.settings.connect_timeout)
             request = paramiko.Message()

@@ -81,7 +81,9 @@ def _tell(output: Output, settings: Settings, key: HostKey, outcome: str, file: 
 
 def _settings(host: str, known_hosts: str | None, ssh_config: str | None) -> Settings:
     from clustrix_core.config import resolve
+    from clustrix_core.discovery import load_backend
     from clustrix_core.profiles import load_config
+    from clustrix_ssh.backend import SshBackend
     from clustrix_ssh.config import SshConfig
     from clustrix_ssh.settings import parse_host, settings_of
 
@@ -89,9 +91,14 @@ def _settings(host: str, known_hosts: str | None, ssh_config: str | None) -> Set
     fields: dict[str, Any] = {name: value for name, value in files.items() if value is not None}
     if host.endswith(":") and host.count(":") == 1:
         config = load_config(host[:-1])
-        if config.cluster_type != "ssh":
-            raise ConfigError(f"the profile {host[:-1]!r} is of the type {config.cluster_type!r}, not ssh")
-        return settings_of(resolve(config, SshConfig).model_copy(update=fields))
+        backend: Any = load_backend(config.cluster_type)
+        if not issubclass(backend, SshBackend):
+            raise ConfigError(
+                f"the profile {host[:-1]!r} is of the type {config.cluster_type!r}, which has no host key"
+            )
+        resolved = resolve(config, backend.config_model).model_copy(update=fields)
+        settings: Settings = backend(resolved).new_connection().settings
+        return settings
     name, user, port = parse_host(host)
     given = {"cluster_host": name, "username": user, "cluster_port": port, **fields}
     kept = {key: value for key, value in given.items() if value is not None}

@@ -1,0 +1,85 @@
+"""`SlurmBackend`: every hook on a SLURM cluster, over SSH or on the cluster itself."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from clustrix_core.errors import ConfigError, ConnectionFailedError
+from clustrix_core.remote import Channel, PipeChannel
+from clustrix_core.remote.client import SILENCE
+from clustrix_slurm.config import SlurmConfig
+from clustrix_slurm.environment import PreparedChannel, Script, script_for_command
+from clustrix_ssh import SshBackend
+
+if TYPE_CHECKING:
+    from clustrix_core.engine import Engine
+    from clustrix_slurm.connection import ClusterConnection
+
+
+class SlurmBackend(SshBackend):
+    """The backend of `cluster_type="slurm"`.
+
+    The SSH backend does the work. What is the cluster's own: fabric's files have a say in where the
+    connection leads, the agent starts in the environment that the config describes, and on the cluster
+    itself there is no connection at all.
+    """
+
+    config_model = SlurmConfig
+    config: SlurmConfig
+
+    def __init__(self, config: SlurmConfig) -> None:
+        super().__init__(config)
+        self._channel: Channel | None = None
+
+    def open_channel(self, command: str) -> Channel:
+        if self.config.wants_environment:
+            return self.start(script_for_command(self.config, command))
+        self._channel = self._bare_channel(command)
+        return self._channel
+
+    def start(self, script: Script) -> PreparedChannel:
+        """Start a script on the cluster, over the connection that there is."""
+        self._channel = prepared = PreparedChannel(self._bare_channel(script.command), script)
+        return prepared
+
+    def _bare_channel(self, command: str) -> Channel:
+        if not self.config.is_here:
+            return super().open_channel(command)
+        if shutil.which("sbatch") is None:
+            raise ConfigError(
+                "cluster_type 'slurm' without a cluster_host means the cluster that this machine belongs to, "
+                "but there is no sbatch on the PATH; give a cluster_host, or work on a login node"
+            )
+        return PipeChannel(["sh", "-c", command])
+
+    def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
+        if failure is not None:
+            self.explain(failure)
+            if self.config.is_here:
+                return None
+        return super().engine_from_here(failure)
+
+    def explain(self, failure: ConnectionFailedError) -> None:
+        """Raise what a failure to start something on the cluster is about, if that is known.
+
+        Raises:
+            ConfigError: the environment can't be set up.
+            ConnectionFailedError: the login shell ended by itself.
+        """
+        if isinstance(self._channel, PreparedChannel):
+            self._channel.check(self.place_name())
+        if SILENCE in str(failure):  # then no job would start either, though SFTP may work
+            raise failure
+
+    def new_connection(self) -> ClusterConnection:
+        from clustrix_slurm.connection import ClusterConnection  # imports fabric
+
+        if self.config.is_here:
+            raise ConfigError("without a cluster_host nothing goes over SSH: there is no host to connect to")
+        return ClusterConnection(self.config)
+
+    def description(self) -> str:
+        """How the place is reached, in a few words."""
+        told = super().description()
+        return told.replace(f"{self.config.ssh_client}, ", "here, ", 1) if self.config.is_here else told

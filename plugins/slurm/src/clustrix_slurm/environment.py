@@ -1,0 +1,209 @@
+"""The environment on the cluster: modules, variables and commands, set up once before something starts there.
+
+A script for bash does it. It travels over standard input, so that no value is seen in a list of processes,
+and what it, or anything in it, prints goes to standard error. Before each step it writes a line with a random
+token there, so that what is said of a step that fails can be quoted.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from clustrix_core.errors import ConfigError, printable
+from clustrix_core.remote import Channel
+from clustrix_slurm.config import RESTORE, USE, SlurmConfig
+
+# A command line that all login shells take: no `!`, newline or single quote. It reads the script, and keeps
+# the two streams that belong to what is started in the end.
+_START = (
+    "bash -c 'IFS= read -r -N {size} s && exec 4<&0 5>&1 </dev/null 1>&2 && "
+    'eval "$(printf %s "$s" | base64 -d)"\''
+)
+
+_LOGIN = "export CLUSTRIX_SCRIPT={script}\nexec bash -l -c 'eval \"$CLUSTRIX_SCRIPT\"'\n"
+
+_FUNCTIONS = r"""
+unset CLUSTRIX_SCRIPT
+clustrix_say() { printf '\n%s %s\n' TOKEN "$*" >&2; }
+clustrix_fail() { trap - EXIT; clustrix_say failed "$@"; exit 1; }
+trap 'clustrix_say failed "$clustrix_step" ended $?' EXIT
+clustrix_begin() { clustrix_step=$1; clustrix_say began "$1"; }
+clustrix_find_module() {
+    type module >/dev/null 2>&1 && return
+    local file
+    for file in ${LMOD_PKG:+"$LMOD_PKG/init/bash"} ${MODULESHOME:+"$MODULESHOME/init/bash"} \
+        ${BASH_ENV:+"$BASH_ENV"} /etc/profile.d/00-modulepath.sh /etc/profile.d/z00_lmod.sh \
+        /etc/profile.d/lmod.sh /etc/profile.d/modules.sh /usr/share/lmod/lmod/init/profile \
+        /usr/share/Modules/init/bash /usr/share/modules/init/bash; do
+        [ ! -r "$file" ] || . "$file"
+        type module >/dev/null 2>&1 && return
+    done
+    return 1
+}
+clustrix_is_loaded() {
+    case ":$LOADEDMODULES:" in *":$1:"* | *":$1/"*) return ;; esac
+    module is-loaded "$1" >/dev/null 2>&1
+}
+"""
+
+_READY = "clustrix_say ready\ntrap - EXIT\n"
+_EXEC = "exec 0<&4 1>&5 4<&- 5>&-\nexec {command}\n"
+_RUN = "exec 1>&5 4<&- 5>&-\n{script}\n"
+_APART = "</dev/null 4<&- 5>&-"  # what is run on the way has neither of the two streams
+
+
+class Step(NamedTuple):
+    """One thing to be done, and what is wrong when it fails.
+
+    Attributes:
+        script: bash, which calls `clustrix_fail` when it fails.
+        failure: the beginning of the message, `{status}` being the status of what failed.
+        advice: its end.
+    """
+
+    script: str
+    failure: str
+    advice: str
+
+
+class Script(NamedTuple):
+    """What to start on the cluster.
+
+    Attributes:
+        command: the command line, for any login shell.
+        text: what it reads from its standard input first.
+        token: the word by which its own lines are known.
+        steps: what it does.
+    """
+
+    command: str
+    text: bytes
+    token: str
+    steps: list[Step]
+
+
+def script_for_command(config: SlurmConfig, command: str) -> Script:
+    """Set up the environment, then become this command, which has standard input and output."""
+    return _script(config, list(_steps(config)), _EXEC.format(command=command))
+
+
+def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Script:
+    """Set up the environment, then run this text of bash in it.
+
+    Args:
+        config: says what belongs to the environment.
+        text: it may write to standard output, and has no input.
+        with_module: whether it needs the command `module`.
+    """
+    return _script(config, list(_steps(config, with_module=with_module)), _RUN.format(script=text))
+
+
+def _script(config: SlurmConfig, steps: list[Step], ending: str) -> Script:
+    token = secrets.token_hex(16)
+    parts = [_FUNCTIONS.replace("TOKEN", token)]
+    for number, step in enumerate(steps):
+        parts.append(f"clustrix_begin {number}\n{step.script}\n")
+    script = "".join([*parts, _READY, ending])
+    if config.login_shell:
+        script = _LOGIN.format(script=shlex.quote(script))
+    text = base64.b64encode(script.encode("utf-8", "surrogateescape"))
+    return Script(_START.format(size=len(text)), text, token, steps)
+
+
+def _steps(config: SlurmConfig, with_module: bool = False) -> Iterator[Step]:
+    if config.module_loads or with_module:
+        yield Step(
+            _or_fail("clustrix_find_module"),
+            "the command `module` isn't there",
+            "set login_shell to true if logins have it, or leave module_loads out",
+        )
+    for module in config.module_loads:
+        yield _module(module)
+    for name, value in config.environment_variables.items():
+        yield Step(
+            _or_fail(f"export {name}={shlex.quote(value)}"),
+            f"the variable {name} can't be set",
+            "take it out of environment_variables",
+        )
+    for command in config.pre_execution_commands:
+        yield Step(
+            _or_fail(f"eval {shlex.quote(command)} {_APART}"),
+            f"the command {printable(command)!r} of pre_execution_commands failed with status {{status}}",
+            "correct it",
+        )
+
+
+def _module(module: str) -> Step:
+    if module.startswith(USE):
+        path = module.removeprefix(USE)
+        quoted = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
+        return Step(
+            _or_fail(f"[ -d {quoted} ] && module use {quoted} {_APART}"),
+            f"the folder {printable(path)!r} of modules can't be used",
+            "check that it is there, and correct module_loads",
+        )
+    if module.startswith(RESTORE):
+        name = module.removeprefix(RESTORE)
+        return Step(
+            _or_fail(f"module restore {shlex.quote(name)} {_APART}"),
+            f"the module collection {printable(name)!r} can't be restored",
+            "`module savelist` lists those that there are; correct module_loads",
+        )
+    quoted = shlex.quote(module)
+    return Step(
+        f"module load {quoted} {_APART}\n" + _or_fail(f"clustrix_is_loaded {quoted}"),
+        f"the module {printable(module)!r} doesn't load",
+        "`module avail` and `module spider` tell what there is; correct module_loads",
+    )
+
+
+def _or_fail(command: str) -> str:
+    return f'{command} || clustrix_fail "$clustrix_step" status $?'
+
+
+class PreparedChannel:
+    """The channel to what a `Script` starts: its own lines are no last words, but tell what failed.
+
+    Args:
+        channel: to the script's command, just started.
+        script: the script, which is sent.
+    """
+
+    def __init__(self, channel: Channel, script: Script) -> None:
+        self._channel, self._script = channel, script
+        self.recv, self.sendall = channel.recv, channel.sendall
+        self.close, self.abandon = channel.close, channel.abandon
+        with suppress(OSError):  # who reads learns more of a command that ended at once
+            self.sendall(script.text)
+
+    def last_words(self) -> str:
+        return self._said()[1]
+
+    def check(self, place: str) -> None:
+        """Raise what went wrong with the environment, if something did.
+
+        Raises:
+            ConfigError: it names the step, and quotes what was said there.
+        """
+        (event, *rest), said = self._said()
+        if event == "failed" and rest and rest[0].isdigit() and int(rest[0]) < len(self._script.steps):
+            step = self._script.steps[int(rest[0])]
+            failure = step.failure.replace("{status}", rest[-1])
+            if "ended" in rest:
+                failure += f"; the shell itself ended there, with status {rest[-1]}"
+            quoted = f"; there it said: {said!r}" if said else ""
+            raise ConfigError(f"{place}: {failure}{quoted}; {step.advice}")
+
+    def _said(self) -> tuple[list[str], str]:
+        """The script's last event, and what was said before it (after it, once all is ready)."""
+        text = self._channel.last_words()
+        lines = re.split(rf"^{self._script.token} (.*)\n?", text, flags=re.MULTILINE)
+        event = lines[-2].split() if len(lines) > 1 else [""]
+        said = lines[-3] if event[0] == "failed" else lines[-1]
+        return event, said.strip()
