@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 
 PYTHONS = ("python3", "/usr/libexec/platform-python", "python")
+NO_PYTHON = "no Python 3.6 or newer found"  # said where there is none of them
 TOO_OLD = 9  # the exit code of a Python that can't run the agent
 
 _START = """
@@ -58,7 +59,7 @@ def command(size: int, python: str | None = None) -> str:
     script = (
         f'for p in {" ".join(PYTHONS)}; do command -v "$p" >/dev/null 2>&1 || continue; '
         f'"$p" -I -S -c "{code}"; s=$?; [ $s = {TOO_OLD} ] || [ $s = 2 ] || [ $s = 127 ] || exit $s; done; '
-        "echo no Python 3.6 or newer found >&2; exit 127"
+        f"echo {NO_PYTHON} >&2; exit 127"
     )
     return f"sh -c '{script}'"
 

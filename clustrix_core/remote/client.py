@@ -37,7 +37,6 @@ NOISE_ALLOWED = 1 << 20  # bytes of login banners before the hello
 CHUNK = 1 << 16  # bytes that are sent at once: each has to get away within `dead_after`
 UNREAD_ALLOWED = 4 * agent.WINDOW  # bytes of one answer that may wait here; an agent stays far below
 PATIENCE = 0.25  # seconds between looks at the state of the line
-SILENCE = "the host said nothing: perhaps a file such as ~/.bashrc there ends the shell (exit, exec, set -e)"
 
 Frame = tuple[int, bytes]
 NONSENSE = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, struct.error)
@@ -233,7 +232,8 @@ class Client:
             if not data or len(noise) > NOISE_ALLOWED:
                 self.unstarted = self._lost is None
                 said = self._channel.last_words() or noise[-500:].decode("utf-8", "replace").strip()
-                raise EOFError(f"the agent did not start; {f'the host said: {said!r}' if said else SILENCE}")
+                told = f"the host said: {said!r}" if said else "the host said nothing"
+                raise EOFError(f"the agent did not start; {told}")
 
     def _read_frames(self, waiting: bytearray) -> None:
         while True:

@@ -50,7 +50,9 @@ PartitionName=closed Nodes=c2 MaxTime=1-00:00:00 State=DOWN
 GRES_CONF = "NodeName=c1 Name=gpu Type=tesla File={base}/slurm/gpu[0-1]\n"
 
 SETUP = """
-mkdir -p far/site slurm
+mkdir -p far/site
+mount -t tmpfs -o mode=755 tmpfs /scratch
+mkdir -m 1777 /scratch/project
 cp -r etc/site/. far/site
 mkdir -m 755 /run/munge
 mount --bind etc/slurm /etc/slurm
@@ -94,9 +96,10 @@ class SlurmCluster(SshServer):
     """A running cluster, whose login node is the SSH server; a context manager. It needs root.
 
     Two nodes, `c1` (with features and two GPUs, on paper) and `c2`, and the partitions `debug`, `short` and
-    `closed`. `slurm.conf` is where logins find it. There are modules for shells that look for them:
-    `tool/1.0`, `snake/3` (which brings a Python), `broken/1`, and `extra/1` in the folder `more_modules`;
-    with Lmod also `tool/2.0`, `chatty/1`, and `library/4`, which `compiler/12` uncovers.
+    `closed`. `slurm.conf` is where logins find it, and `/scratch/project` is a folder for everybody. There
+    are modules for shells that look for them: `tool/1.0`, `snake/3` (which brings a Python), `broken/1`, and
+    `extra/1` in the folder `more_modules`; with Lmod also `tool/2.0`, `chatty/1`, and `library/4`, which
+    `compiler/12` uncovers.
 
     Args:
         modules: the module system.

@@ -98,6 +98,7 @@ class Account:
 
 SHELLS = {
     "key": "/bin/bash",
+    "researcher": "/bin/bash",
     "encrypted": "/bin/bash",
     "password": "/bin/bash",
     "interactive": "/bin/bash",
@@ -120,10 +121,10 @@ class SshServer:
         port: its port.
         root: a scratch folder on a disk that only the server's side sees.
         known_hosts: a file, on this machine, with its host key.
-        accounts: by their names: `key` (ed25519), `encrypted` (a key with a passphrase), `password`,
-            `interactive` (keyboard-interactive: the password, then a code), `two-step` (the key, then the
-            same), `sftp` (no shell), `noisy`, `exits` (whose `.bashrc` does), `csh`, `fish`, `restricted`
-            (rbash), `nopython`, and `root`, who has a key.
+        accounts: by their names: `key` and `researcher` (ed25519), `encrypted` (a key with a passphrase),
+            `password`, `interactive` (keyboard-interactive: the password, then a code), `two-step` (the key,
+            then the same), `sftp` (no shell), `noisy`, `exits` (whose `.bashrc` does), `csh`, `fish`,
+            `restricted` (rbash), `nopython`, and `root`, who has a key.
     """
 
     host = "127.0.0.1"

@@ -50,10 +50,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
 
 @pytest.fixture
 def configure(cluster: SlurmCluster) -> Configure:
-    """Makes a config for an account; fields override what it would hold, and None leaves them out."""
+    """Makes a config for an account; fields override what it would hold, and None leaves them out.
 
-    def make(account: str = "key", **fields: object) -> ClusterConfig:
-        return config_of(cluster, account, **fields)
+    `at` is the cluster, if it is another one.
+    """
+
+    def make(account: str = "key", at: SlurmCluster = cluster, **fields: object) -> ClusterConfig:
+        return config_of(at, account, **fields)
 
     return make
 

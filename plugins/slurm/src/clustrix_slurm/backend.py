@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ConfigError, ConnectionFailedError
 from clustrix_core.remote import Channel, PipeChannel
-from clustrix_core.remote.client import SILENCE
+from clustrix_core.remote.bootstrap import NO_PYTHON
 from clustrix_slurm.config import SlurmConfig
 from clustrix_slurm.environment import PreparedChannel, Script, script_for_command
 from clustrix_ssh import SshBackend
@@ -54,23 +54,28 @@ class SlurmBackend(SshBackend):
         return PipeChannel(["sh", "-c", command])
 
     def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
-        if failure is not None:
+        if failure is not None and self.config.is_here:
             self.explain(failure)
-            if self.config.is_here:
-                return None
+            return None
         return super().engine_from_here(failure)
 
     def explain(self, failure: ConnectionFailedError) -> None:
-        """Raise what a failure to start something on the cluster is about, if that is known.
+        """Raise what it is about that nothing starts on the cluster, if it isn't the lack of a Python.
 
         Raises:
             ConfigError: the environment can't be set up.
-            ConnectionFailedError: the login shell ended by itself.
+            ConnectionFailedError: the login shell doesn't get there.
         """
+        if not self.config.is_here:
+            super().explain(failure)
         if isinstance(self._channel, PreparedChannel):
             self._channel.check(self.place_name())
-        if SILENCE in str(failure):  # then no job would start either, though SFTP may work
-            raise failure
+        if NO_PYTHON not in str(failure):  # SFTP may work, but no command does, and so no job
+            python = "remote_python, and " if self.config.remote_python else ""
+            raise ConnectionFailedError(
+                f"{failure}. No command can be run there: check {python}what the shell's files, such as "
+                "~/.bashrc, do where nobody types; if it is an account for SFTP alone, set protocol to sftp"
+            )
 
     def new_connection(self) -> ClusterConnection:
         from clustrix_slurm.connection import ClusterConnection  # imports fabric

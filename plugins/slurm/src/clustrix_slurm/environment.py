@@ -32,7 +32,7 @@ _FUNCTIONS = r"""
 unset CLUSTRIX_SCRIPT
 clustrix_say() { printf '\n%s %s\n' TOKEN "$*" >&2; }
 clustrix_fail() { trap - EXIT; clustrix_say failed "$@"; exit 1; }
-trap 'clustrix_say failed "$clustrix_step" ended $?' EXIT
+trap 'clustrix_say failed "$clustrix_step" the shell ended with status $?' EXIT
 clustrix_begin() { clustrix_step=$1; clustrix_say began "$1"; }
 clustrix_find_module() {
     type module >/dev/null 2>&1 && return
@@ -58,12 +58,15 @@ _RUN = "exec 1>&5 4<&- 5>&-\n{script}\n"
 _APART = "</dev/null 4<&- 5>&-"  # what is run on the way has neither of the two streams
 
 
+QUOTED = 1000  # characters of what the cluster said
+
+
 class Step(NamedTuple):
     """One thing to be done, and what is wrong when it fails.
 
     Attributes:
         script: bash, which calls `clustrix_fail` when it fails.
-        failure: the beginning of the message, `{status}` being the status of what failed.
+        failure: the beginning of the message.
         advice: its end.
     """
 
@@ -134,7 +137,7 @@ def _steps(config: SlurmConfig, with_module: bool = False) -> Iterator[Step]:
     for command in config.pre_execution_commands:
         yield Step(
             _or_fail(f"eval {shlex.quote(command)} {_APART}"),
-            f"the command {printable(command)!r} of pre_execution_commands failed with status {{status}}",
+            f"the command {printable(command)!r} of pre_execution_commands failed",
             "correct it",
         )
 
@@ -192,13 +195,11 @@ class PreparedChannel:
             ConfigError: it names the step, and quotes what was said there.
         """
         (event, *rest), said = self._said()
-        if event == "failed" and rest and rest[0].isdigit() and int(rest[0]) < len(self._script.steps):
+        if event in ("began", "failed"):
             step = self._script.steps[int(rest[0])]
-            failure = step.failure.replace("{status}", rest[-1])
-            if "ended" in rest:
-                failure += f"; the shell itself ended there, with status {rest[-1]}"
-            quoted = f"; there it said: {said!r}" if said else ""
-            raise ConfigError(f"{place}: {failure}{quoted}; {step.advice}")
+            reason = " ".join(rest[1:]) or "the shell is gone"
+            quoted = f"; the cluster said: {said[-QUOTED:]!r}" if said else ""
+            raise ConfigError(f"{place}: {step.failure} ({reason}){quoted}; {step.advice}")
 
     def _said(self) -> tuple[list[str], str]:
         """The script's last event, and what was said before it (after it, once all is ready)."""

@@ -41,12 +41,22 @@ class SshBackend(RemoteBackend):
 
     def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
         if failure is not None:
-            if self.config.ssh_client == "openssh":
-                openssh.explain(self.config, failure)
-            elif self._connection is None or not self._connection.alive:
+            if self.config.ssh_client == "paramiko" and (
+                self._connection is None or not self._connection.alive
+            ):
                 return None
+            self.explain(failure)
             self._without_python = self.config.protocol == "auto"
         return self._sftp_engine() if self._without_python else None
+
+    def explain(self, failure: ConnectionFailedError) -> None:
+        """Raise what it is about that no agent started, if it isn't the lack of a Python or a shell.
+
+        Raises:
+            ConnectionFailedError: what `ssh` itself complained about.
+        """
+        if self.config.ssh_client == "openssh":
+            openssh.explain(self.config, failure)
 
     def _sftp_engine(self) -> Engine:
         from clustrix_ssh.sftp import SftpEngine
