@@ -112,7 +112,8 @@ def test_fabrics_gateways(cluster: SlurmCluster, home: Path, known: None) -> Non
     for gateway in (
         f"gateway = {ssh!r}\n",
         f"from fabric import Config, Connection\ngateway = Connection({cluster.host!r}, user='key', "
-        f"config=Config(lazy=True), port={cluster.port}, connect_kwargs={{'key_filename': [{str(gate)!r}]}})\n",
+        f"config=Config(lazy=True), port={cluster.port}, "
+        f"connect_kwargs={{'key_filename': [{str(gate)!r}]}})\n",
     ):
         (home / ".fabric.py").write_text(usual + gateway)
         before = cluster.logins()
