@@ -15,7 +15,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-DISTRIBUTIONS = ("core", "local", "ssh")
+DISTRIBUTIONS = ("core", "local", "ssh", "slurm")
 
 USE = """
 import clustrix, clustrix_core, sys
@@ -31,6 +31,17 @@ USE_SSH = """
 from clustrix import ClusterConfig, ConnectionFailedError, cluster_ls
 try:
     cluster_ls(".", ClusterConfig(cluster_type="ssh", cluster_host="127.0.0.1", cluster_port=1))
+except ConnectionFailedError as error:
+    assert "127.0.0.1" in str(error), error
+else:
+    raise SystemExit("no error without a server")
+"""
+
+USE_SLURM = """
+from clustrix import ClusterConfig, ConnectionFailedError, cluster_ls
+import clustrix_slurm
+try:
+    cluster_ls(".", ClusterConfig(cluster_type="slurm", cluster_host="127.0.0.1", cluster_port=1))
 except ConnectionFailedError as error:
     assert "127.0.0.1" in str(error), error
 else:
@@ -70,7 +81,7 @@ def main() -> None:
         elsewhere = folder / "elsewhere"
         elsewhere.mkdir()
 
-        core, local, ssh = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
+        core, local, ssh, slurm = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
         install(python, core)
         run(elsewhere, python, "-c", WITHOUT_BACKEND)
         install(python, local)
@@ -80,6 +91,9 @@ def main() -> None:
         install(python, ssh)
         run(elsewhere, python, "-c", USE_SSH)
         run(elsewhere, environment / "bin" / "clustrix", "trust", "--help")
+        install(python, slurm)
+        run(elsewhere, python, "-c", USE_SLURM)
+        run(elsewhere, environment / "bin" / "clustrix", "cluster", "--help")
         install(python, f"{core}[testing]")
         (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
         run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
@@ -87,7 +101,7 @@ def main() -> None:
 
 
 def build(target: Path) -> Path:
-    for project in (CHECKOUT, CHECKOUT / "plugins" / "local", CHECKOUT / "plugins" / "ssh"):
+    for project in (CHECKOUT, *(CHECKOUT / "plugins" / name for name in DISTRIBUTIONS[1:])):
         pip = [
             sys.executable,
             "-m",
@@ -104,8 +118,9 @@ def build(target: Path) -> Path:
 
 
 def check_contents(wheels: Path) -> None:
-    core, local, ssh = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
-    packages = ((core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local"), (ssh, "clustrix_ssh"))
+    core, local, ssh, slurm = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
+    packages = [(core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local"), (ssh, "clustrix_ssh")]
+    packages.append((slurm, "clustrix_slurm"))
     for wheel, package in packages:
         names = zipfile.ZipFile(wheel).namelist()
         assert f"{package}/py.typed" in names, f"{wheel.name} lacks {package}/py.typed"

@@ -1,4 +1,4 @@
-"""One answer everywhere: random trees and questions, asked here and of a host behind SSH in every way."""
+"""One answer everywhere: random trees and questions, asked here, and of a cluster behind SSH in every way."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from clustrix_core.session import pool
 from clustrix_core.testing import Place, local_place
 from clustrix_core.testing.asking import Entry, Gardener
 from clustrix_core.testing.properties import GLOBS, NAMES, PATTERNS
-from clustrix_core.testing.servers import Account, SshServer, ssh_place
+from clustrix_core.testing.servers import Account, SlurmCluster, SshServer, ssh_place
 from clustrix_core.testing.suite.base import below_root
 from clustrix_ssh.sftp import MISSING
 
-WAYS: dict[str, dict[str, str]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "agent": {"protocol": "agent"},
     "sftp": {"protocol": "sftp"},
     "openssh": {"ssh_client": "openssh"},
+    "slurm": {"cluster_type": "slurm", "module_loads": ["tool"]},
 }
 
 # Deep enough that neither `..` nor a link leads out of what is the same in both places.
@@ -113,7 +114,7 @@ OPERATIONS = [
 def ways() -> Iterator[dict[str, Way]]:
     """Here, and over there by every way; what is made in one place is made in the other."""
     with ExitStack() as stack:
-        server = stack.enter_context(SshServer())
+        server = stack.enter_context(SlurmCluster())
         found = {"local": _way(stack, stack.enter_context(local_place()))}
         for name, fields in WAYS.items():
             missing = MISSING if name == "sftp" else frozenset()
@@ -132,10 +133,10 @@ def _way(stack: ExitStack, place: Place) -> Way:
     return Way(place, stack.enter_context(ClusterFilesystem(place.config)), stranger)
 
 
-def _config(server: SshServer, fields: dict[str, str]) -> Any:
+def _config(server: SshServer, fields: dict[str, Any]) -> Any:
     def config(account: Account) -> ClusterConfig:
+        usual = {"cluster_type": "ssh"}
         return ClusterConfig(
-            cluster_type="ssh",
             cluster_host=server.host,
             cluster_port=server.port,
             username=account.name,
@@ -144,7 +145,7 @@ def _config(server: SshServer, fields: dict[str, str]) -> Any:
             ssh_config_file="none",
             use_agent=False,
             remote_work_dir=server.root,
-            **fields,
+            **{**usual, **fields},
         )
 
     return config

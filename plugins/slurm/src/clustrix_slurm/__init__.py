@@ -3,5 +3,15 @@
 from clustrix_slurm._version import __version__
 from clustrix_slurm.backend import SlurmBackend
 from clustrix_slurm.config import SlurmConfig
+from clustrix_slurm.info import cluster_info
+from clustrix_slurm.models import ClusterInfo, Node, Partition
 
-__all__ = ["SlurmBackend", "SlurmConfig", "__version__"]
+__all__ = [
+    "ClusterInfo",
+    "Node",
+    "Partition",
+    "SlurmBackend",
+    "SlurmConfig",
+    "__version__",
+    "cluster_info",
+]

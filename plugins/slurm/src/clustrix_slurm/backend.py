@@ -34,14 +34,14 @@ class SlurmBackend(SshBackend):
 
     def open_channel(self, command: str) -> Channel:
         if self.config.wants_environment:
-            return self.start(script_for_command(self.config, command))
-        self._channel = self._bare_channel(command)
+            self._channel = self.start(script_for_command(self.config, command))
+        else:
+            self._channel = self._bare_channel(command)
         return self._channel
 
     def start(self, script: Script) -> PreparedChannel:
         """Start a script on the cluster, over the connection that there is."""
-        self._channel = prepared = PreparedChannel(self._bare_channel(script.command), script)
-        return prepared
+        return PreparedChannel(self._bare_channel(script.command), script)
 
     def _bare_channel(self, command: str) -> Channel:
         if not self.config.is_here:
@@ -59,8 +59,12 @@ class SlurmBackend(SshBackend):
             return None
         return super().engine_from_here(failure)
 
-    def explain(self, failure: ConnectionFailedError) -> None:
+    def explain(self, failure: ConnectionFailedError, channel: Channel | None = None) -> None:
         """Raise what it is about that nothing starts on the cluster, if it isn't the lack of a Python.
+
+        Args:
+            failure: what happened.
+            channel: where it happened; by default where the agent was to start.
 
         Raises:
             ConfigError: the environment can't be set up.
@@ -68,8 +72,9 @@ class SlurmBackend(SshBackend):
         """
         if not self.config.is_here:
             super().explain(failure)
-        if isinstance(self._channel, PreparedChannel):
-            self._channel.check(self.place_name())
+        channel = channel or self._channel
+        if isinstance(channel, PreparedChannel):
+            channel.check(self.place_name())
         if NO_PYTHON not in str(failure):  # SFTP may work, but no command does, and so no job
             python = "remote_python, and " if self.config.remote_python else ""
             raise ConnectionFailedError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ class SshBackend(RemoteBackend):
     def __init__(self, config: SshConfig) -> None:
         super().__init__(config)
         self._connection: Connection | None = None
+        self._logging_in = threading.RLock()
         self._without_python = config.protocol == "sftp"
 
     def open_channel(self, command: str) -> Channel:
@@ -84,11 +86,12 @@ class SshBackend(RemoteBackend):
         return Connection(settings_of(self.config))
 
     def _logged_in(self) -> Connection:
-        if self._connection is None or not self._connection.alive:
-            # Kept before it is open, so that a forked child finds its descriptor.
-            self._connection = self.new_connection()
-            self._connection.log_in()
-        return self._connection
+        with self._logging_in:
+            if self._connection is None or not self._connection.alive:
+                # Kept before it is open, so that a forked child finds its descriptor.
+                self._connection = self.new_connection()
+                self._connection.log_in()
+            return self._connection
 
     def diagnose(self) -> list[Step]:
         """The steps of `clustrix doctor`: those of the login, one by one, before those of any agent."""
@@ -101,10 +104,7 @@ class SshBackend(RemoteBackend):
 
     def _stages(self) -> Iterator[str | None]:
         """Log in as `_logged_in` does, stage by stage."""
-        from clustrix_ssh.connection import Connection
-        from clustrix_ssh.settings import settings_of
-
-        self._connection = Connection(settings_of(self.config))
+        self._connection = self.new_connection()
         yield from self._connection.stages()
 
     def _try_openssh(self) -> str:
@@ -146,6 +146,7 @@ class SshBackend(RemoteBackend):
     def abandon(self) -> None:
         """In a forked child: let go of the connection without sending a byte."""
         super().abandon()
+        self._logging_in = threading.RLock()
         if self._connection is not None:
             self._connection.abandon()
             self._connection = None
