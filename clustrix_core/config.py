@@ -227,15 +227,16 @@ class ClusterConfig(BaseModel):
     )
     module_loads: tuple[str, ...] = Field(
         default=(),
-        description="Environment modules to load, in order, for jobs and for building environments.",
+        description="Environment modules to load on a cluster, in order; also use:/a/folder and "
+        "restore:COLLECTION.",
     )
     environment_variables: MaskedMapping[VariableName, NumberOrText] = Field(
         default=MaskedMapping(),
-        description="Environment variables of jobs, names and values. Values don't print, but are saved to a "
-        "file: give no secrets.",
+        description="Environment variables on a cluster, names and values. Values don't print, but are saved "
+        "to a file: give no secrets.",
     )
     pre_execution_commands: tuple[str, ...] = Field(
-        default=(), description="Shell commands to run, in order, before each job."
+        default=(), description="Shell commands to run on a cluster, in order, before anything else."
     )
     default_cores: int | None = Field(
         default=None, ge=1, description="CPU cores of a job, at least 1; none means the cluster's default."

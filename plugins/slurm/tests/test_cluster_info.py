@@ -173,7 +173,7 @@ def test_partitions_of_other_sites() -> None:
 
 
 def test_modules_of_other_systems() -> None:
-    text = "Lmod has a word on gcc\n/opt/gcc:\ngcc/\ngcc/12.2(default)\ngcc/13 <L>\nGCCcore/1\n\nkey: <L> is loaded\n"
+    text = "Lmod: gcc is old\n/opt/gcc:\ngcc/\ngcc/12.2(default)\ngcc/13 <L>\nGCCcore/1\n\nL: gcc is loaded\n"
     assert scontrol.modules(text, "gcc") == ("gcc/12.2", "gcc/13", "GCCcore/1")
 
 

@@ -54,8 +54,8 @@ def cluster_info(config: ClusterConfig | None = None, *, modules: str | None = N
     for answer in answers[:3]:
         if answer.status == "127":
             raise ConfigError(
-                f"{place}: there is no scontrol on the PATH; log in to a node of a SLURM cluster, or name the "
-                "module that brings it in module_loads"
+                f"{place}: there is no scontrol on the PATH; log in to a node of a SLURM cluster, or name in "
+                "module_loads the module that brings it"
             )
         if answer.status != "0":
             raise ConnectionFailedError(
