@@ -144,7 +144,7 @@ class SlurmCluster(SshServer):
         for _ in range(STARTS):
             if not hasattr(self, "_ports"):
                 self._new_ports()
-            self.start_controller()
+            self._run_controller()
             self._nodes = [self._daemon(node, "/usr/sbin/slurmd", "-D", "-N", node) for node in NODES]
             if self._are_up():
                 return
@@ -172,12 +172,17 @@ class SlurmCluster(SshServer):
         return self._inside().start(command, self.base / "slurm" / f"{name}.out")
 
     def start_controller(self) -> None:
-        """Start slurmctld, as at first."""
+        """Start slurmctld again, and wait until the nodes take jobs."""
+        self._run_controller()
+        if not self._are_up():
+            raise RuntimeError(f"SLURM doesn't start again: {self.slurm_log()[-4000:]}")
+
+    def _run_controller(self) -> None:
         self._controller = self._daemon("slurmctld", "/usr/sbin/slurmctld", "-D")
 
     def stop_controller(self) -> None:
-        """Kill slurmctld. All else goes on."""
-        self._controller.kill()
+        """End slurmctld. All else goes on."""
+        self._controller.terminate()  # so that it saves the states of the nodes
         self._controller.wait()
 
     def _are_up(self) -> bool:

@@ -61,6 +61,13 @@ def configure(cluster: SlurmCluster) -> Configure:
     return make
 
 
+@pytest.fixture
+def without_controller(cluster: SlurmCluster) -> Iterator[None]:
+    cluster.stop_controller()
+    yield
+    cluster.start_controller()
+
+
 def config_of(cluster: SlurmCluster, account: str, **fields: object) -> ClusterConfig:
     """A config for an account of the cluster."""
     who = cluster.accounts[account]

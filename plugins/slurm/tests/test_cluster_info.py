@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,16 +65,6 @@ def test_it_takes_the_connection_and_the_environment_that_there_are(
 def test_environment_modules_are_listed(configure: Configure) -> None:
     with SlurmCluster(modules="environment-modules") as cluster:
         assert cluster_info(configure(at=cluster), modules="oo").modules == ("tool/1.0",)
-
-
-@pytest.fixture
-def without_controller(cluster: SlurmCluster) -> Iterator[None]:
-    cluster.stop_controller()
-    yield
-    cluster.start_controller()
-    deadline = time.monotonic() + 60
-    while cluster.namespace.run(["scontrol", "ping"]).returncode:
-        assert time.monotonic() < deadline
 
 
 def test_a_controller_that_is_down(configure: Configure, without_controller: None) -> None:

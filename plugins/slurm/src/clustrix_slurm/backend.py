@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
-from clustrix_core.errors import ConfigError, ConnectionFailedError
-from clustrix_core.remote import Channel, PipeChannel
+from clustrix_core.doctor import Step
+from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
+from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
 from clustrix_core.remote.bootstrap import NO_PYTHON
 from clustrix_slurm.config import SlurmConfig
-from clustrix_slurm.environment import PreparedChannel, Script, script_for_command
+from clustrix_slurm.environment import (
+    QUOTED,
+    PreparedChannel,
+    Script,
+    script_for_bash,
+    script_for_command,
+)
 from clustrix_ssh import SshBackend
 
 if TYPE_CHECKING:
     from clustrix_core.engine import Engine
     from clustrix_slurm.connection import ClusterConnection
+
+PATIENCE = (
+    120.0  # seconds for a command, where the config has no op_timeout: a busy controller takes its time
+)
 
 
 class SlurmBackend(SshBackend):
@@ -42,6 +54,66 @@ class SlurmBackend(SshBackend):
     def start(self, script: Script) -> PreparedChannel:
         """Start a script on the cluster, over the connection that there is."""
         return PreparedChannel(self._bare_channel(script.command), script)
+
+    def ask_bash(self, text: str, *, with_module: bool = False) -> str:
+        """Run a text of bash in the environment, over the connection that there is, and return its output.
+
+        Args:
+            text: it has no input.
+            with_module: whether it needs the command `module`.
+
+        Raises:
+            ConfigError: the environment can't be set up.
+            ConnectionFailedError: nothing can be run there, or the connection broke.
+            OperationTimeoutError: it takes longer than `op_timeout`, by default two minutes.
+        """
+        limit, late = self.config.op_timeout or PATIENCE, threading.Event()
+        channel = self.start(script_for_bash(self.config, text, with_module=with_module))
+
+        def give_up() -> None:
+            late.set()
+            channel.close()
+
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        timer.start()
+        said = b""
+        try:
+            while data := channel.recv(1 << 16):
+                said += data
+        except OSError as error:
+            raise ConnectionFailedError(f"{self.place_name()}: the connection broke: {error}") from error
+        finally:
+            timer.cancel()
+            channel.close()
+        if late.is_set():
+            raise OperationTimeoutError(f"{self.place_name()}: no answer within {limit:g} s; try again later")
+        if not channel.is_ready():
+            words = f"nothing was run; the host said: {channel.last_words() or said[-QUOTED:]!r}"
+            self.explain(ConnectionFailedError(f"{self.place_name()}: {words}"), channel)
+        return said.decode("utf-8", "replace")
+
+    def diagnose(self) -> list[Step]:
+        """The steps of `clustrix doctor`: of the login, the environment, the agent and the scheduler."""
+        agent = RemoteBackend.diagnose(self)
+        login = [] if self.config.is_here else super().diagnose()[: -len(agent)]
+        environment = Step("environment", self._check_environment)
+        return [*login, environment, *agent, Step("scheduler", self._check_scheduler, vital=False)]
+
+    def _check_environment(self) -> str | None:
+        if not self.config.wants_environment:
+            return None
+        loaded = self.ask_bash('echo "${LOADEDMODULES:-}"').strip().replace(":", ", ")
+        return f"set up; modules: {loaded or 'none'}"
+
+    def _check_scheduler(self) -> str:
+        from clustrix_slurm.info import info_of
+
+        found = info_of(self)
+        return (
+            f"SLURM {found.slurm_version} of {found.name}, {len(found.partitions)} partitions, "
+            f"{len(found.nodes)} nodes"
+        )
 
     def _bare_channel(self, command: str) -> Channel:
         if not self.config.is_here:

@@ -9,7 +9,7 @@ transport is handed to fabric, whose commands and tunnels then work on it as wel
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -51,9 +51,11 @@ class ClusterConnection(Connection):
             settings.host, user=settings.user, port=settings.port, gateway=False, config=files
         )
 
-    def log_in(self) -> None:
-        super().log_in()
-        self.fabric.client._transport = self.fabric.transport = self.transport
+    def stages(self) -> Iterator[str | None]:
+        for detail in super().stages():
+            if self.alive:
+                self.fabric.client._transport = self.fabric.transport = self.transport
+            yield detail
 
     def _new_transport(self, line: Any) -> Transport:
         transport = Transport(line, disabled_algorithms=self._options.get("disabled_algorithms"))

@@ -188,6 +188,10 @@ class PreparedChannel:
     def last_words(self) -> str:
         return self._said()[1]
 
+    def is_ready(self) -> bool:
+        """Whether the environment is set up."""
+        return self._said()[0] == ["ready"]
+
     def check(self, place: str) -> None:
         """Raise what went wrong with the environment, if something did.
 

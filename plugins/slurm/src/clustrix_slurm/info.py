@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
+from clustrix_core.errors import ConfigError, ConnectionFailedError
 from clustrix_core.profiles import get_config
 from clustrix_core.session import pool
 from clustrix_slurm import scontrol
 from clustrix_slurm.backend import SlurmBackend
-from clustrix_slurm.environment import script_for_bash
 from clustrix_slurm.models import ClusterInfo
-
-PATIENCE = 120.0  # seconds, where the config has no op_timeout: a busy controller takes its time
 
 # The first that fails is the last one.
 _QUESTIONS = """
@@ -49,8 +45,13 @@ def cluster_info(config: ClusterConfig | None = None, *, modules: str | None = N
         OperationTimeoutError: it takes longer than `op_timeout`, by default two minutes.
     """
     with _backend(config or get_config()) as backend:
-        answers = _ask(backend, with_modules=modules is not None)
-        place = backend.place_name()
+        return info_of(backend, modules)
+
+
+def info_of(backend: SlurmBackend, modules: str | None = None) -> ClusterInfo:
+    """The same of a cluster whose session is open."""
+    place = backend.place_name()
+    answers = _ask(backend, with_modules=modules is not None)
     for answer in answers[:3]:
         if answer.status == "127":
             raise ConfigError(
@@ -101,32 +102,6 @@ def _backend(config: ClusterConfig) -> Iterator[SlurmBackend]:
 def _ask(backend: SlurmBackend, with_modules: bool) -> list[_Answer]:
     token = secrets.token_hex(16)
     text = (_QUESTIONS + (_MODULES if with_modules else "")).replace("TOKEN", token)
-    channel = backend.start(script_for_bash(backend.config, text, with_module=with_modules))
-    limit = backend.config.op_timeout or PATIENCE
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        channel.close()
-
-    timer = threading.Timer(limit, give_up)
-    timer.daemon = True
-    timer.start()
-    said = b""
-    try:
-        while data := channel.recv(1 << 16):
-            said += data
-    except OSError as error:
-        raise ConnectionFailedError(f"{backend.place_name()}: the connection broke: {error}") from error
-    finally:
-        timer.cancel()
-        channel.close()
-    if late.is_set():
-        raise OperationTimeoutError(f"{backend.place_name()}: SLURM gave no answer within {limit:g} s")
-    found = re.findall(
-        rf"^{token} begin\n(.*?)\n{token} (\d+)$", said.decode("utf-8", "replace"), re.M | re.S
-    )
-    if not found:
-        words = f"SLURM can't be asked; the host said: {channel.last_words()!r}"
-        backend.explain(ConnectionFailedError(f"{backend.place_name()}: {words}"), channel)
+    said = backend.ask_bash(text, with_module=with_modules)
+    found = re.findall(rf"^{token} begin\n(.*?)\n{token} (\d+)$", said, re.M | re.S)
     return [_Answer(*each) for each in found]
