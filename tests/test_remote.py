@@ -19,11 +19,11 @@ from queue import SimpleQueue
 
 import pytest
 
-from clustrix_core import hookspecs
+from clustrix_core import API_VERSION, hookspecs
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.remote import PipeChannel, agent, bootstrap, transfer
+from clustrix_core.remote import PipeChannel, RemoteBackend, RemoteConfig, agent, bootstrap, transfer
 from clustrix_core.remote.client import Client
 from clustrix_core.session import pool
 from clustrix_core.testing import BackendSuite, Place, local_place
@@ -175,6 +175,31 @@ def test_a_missing_work_dir_is_named_with_its_host(site: FakeSite) -> None:
         pytest.raises(ConfigError, match="remote_work_dir '/no/such/dir' on the.host: there is no such dir"),
     ):
         there.exists("x")
+
+
+def test_a_new_agent_starts_once_the_channel_of_the_lost_one_is_closed() -> None:
+    """Else a line that both go over is closed with the first."""
+    events: list[str] = []
+
+    class Slow(PipeChannel):
+        def close(self) -> None:
+            time.sleep(0.1)
+            super().close()
+            events.append("closed")
+
+    class Backend(RemoteBackend):
+        api_version, config_model = API_VERSION, RemoteConfig
+
+        def open_channel(self, command: str) -> PipeChannel:
+            events.append("opened")
+            return Slow(["sh", "-c", command])
+
+    backend = Backend(RemoteConfig(cluster_type="slow", remote_work_dir="/no/such/dir"))
+    for _ in range(3):
+        with pytest.raises(ConfigError):
+            backend.clustrix_exists("x")
+    backend.close()
+    assert wait_until(lambda: events == ["opened", "closed"] * 3)
 
 
 # --- requests

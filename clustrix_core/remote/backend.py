@@ -171,7 +171,7 @@ class RemoteBackend(ABC):
                     raise ConnectionFailedError(f"{self.place_name()}: the session was closed")
                 if self._client is not None and self._client.alive:
                     return self._client
-                start = self._start
+                known, start = self._client, self._start
                 # A signal handler, in the very thread that is connecting, can't wait for it.
                 if start is None or start.thread == threading.get_ident():
                     mine = self._start = _Start()
@@ -180,6 +180,8 @@ class RemoteBackend(ABC):
             if start.failure is not None:
                 raise start.failure
         try:
+            if known is not None:
+                known.wait_until_closed()
             return self._keep(self._started(instead_of))
         except Exception as failure:
             mine.failure = failure

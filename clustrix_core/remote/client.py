@@ -36,6 +36,7 @@ T = TypeVar("T")
 NOISE_ALLOWED = 1 << 20  # bytes of login banners before the hello
 CHUNK = 1 << 16  # bytes that are sent at once: each has to get away within `dead_after`
 UNREAD_ALLOWED = 4 * agent.WINDOW  # bytes of one answer that may wait here; an agent stays far below
+CLOSING = 10.0  # seconds; more than a channel takes to close
 PATIENCE = 0.25  # seconds between looks at the state of the line
 
 Frame = tuple[int, bytes]
@@ -78,6 +79,7 @@ class Client:
         self._noise = b""
         self.unstarted = False
         self._settled = threading.Event()  # there is a hello, or never will be
+        self._closing, self._closed = threading.Lock(), threading.Event()
         self._channel, self._work_dir = channel, work_dir
         self._connect_timeout, self._op_timeout, self._dead_after = connect_timeout, op_timeout, dead_after
         self._numbers = count(1)
@@ -195,7 +197,15 @@ class Client:
         for call in list(self._calls.values()):
             call.frames.put((agent.ERROR, b""))
         self._outbox.put(None)
-        self._channel.close()
+        if self._closing.acquire(blocking=False):  # and never released
+            try:
+                self._channel.close()
+            finally:
+                self._closed.set()
+
+    def wait_until_closed(self) -> None:
+        """Once it is lost: wait for the channel's end, with which a line may go that others would use."""
+        self._closed.wait(CLOSING)
 
     def _write(self) -> None:
         while (data := self._outbox.get()) is not None:

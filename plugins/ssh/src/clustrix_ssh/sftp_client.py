@@ -45,6 +45,7 @@ LONGEST_PACKET = 1 << 22  # bytes; OpenSSH sends 256 KiB at most
 LONGEST_PATH = 32000  # bytes: every server takes packets of 34,000
 NOISE_ALLOWED = 1 << 16  # bytes that a login may print before the server speaks
 TOGETHER = 1 << 18  # bytes of requests that are sent at once
+CLOSING = 10.0  # seconds; more than a channel takes to close
 WINDOW = 64  # requests under way, of one caller
 
 Then = Callable[[int, bytes], object]
@@ -274,7 +275,7 @@ class SftpClient:
         self._number = 0
         self._heard = time.monotonic()
         self._lost: str | None = None
-        self._greeted = threading.Event()
+        self._greeted, self._closed = threading.Event(), threading.Event()
         self.extensions: dict[bytes, bytes] = {}
         self.folders = 0
         for run, name in ((self._read, "clustrix-sftp-reader"), (self._write, "clustrix-sftp-writer")):
@@ -400,8 +401,9 @@ class SftpClient:
         tell(self._lost)
 
     def close(self) -> None:
-        """End the connection; whoever waits gets an `SftpLostError`."""
+        """End the connection, channel and all; whoever waits gets an `SftpLostError`."""
         self.lose("the SFTP connection was closed")
+        self._closed.wait(CLOSING)  # also if another thread is about to close the channel
 
     def abandon(self) -> None:
         """In a forked child: let go without a byte."""
@@ -423,7 +425,10 @@ class SftpClient:
         for then in pending:
             then(LOST, b"")
         self._greeted.set()
-        self._channel.close()
+        try:
+            self._channel.close()
+        finally:
+            self._closed.set()
 
     # the two threads
 
