@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from clustrix_core import ClusterConfig, ClusterFilesystem, FileInfo
+from clustrix_core.engine import expand_braces, is_at_home
 from clustrix_core.errors import PartialResultWarning
 from clustrix_core.session import pool
 from clustrix_core.testing import Place, local_place
@@ -83,7 +84,8 @@ def questions(draw: st.DrawFn, paths: list[str]) -> Question:
             return operation, (many,), {"on_error": draw(st.sampled_from(["return", "raise"]))}
         return operation, (path,), {"follow_symlinks": draw(flag)}
     if operation == "glob":
-        return operation, (draw(GLOBS | st.just("**")), path), {"on_error": draw(on_error)}
+        pattern = draw((GLOBS | st.just("**")).filter(stays_away_from_home))
+        return operation, (pattern, path), {"on_error": draw(on_error)}
     if operation == "du":
         return operation, (path,), {"on_error": draw(on_error)}
     if operation == "count_files":
@@ -93,6 +95,11 @@ def questions(draw: st.DrawFn, paths: list[str]) -> Question:
 
 def stays_inside(path: str) -> bool:
     return not path.startswith("/") and not os.path.normpath(path).startswith("..")
+
+
+def stays_away_from_home(pattern: str) -> bool:
+    """The home folder is another one in each place."""
+    return not any(map(is_at_home, expand_braces(pattern)))
 
 
 OPERATIONS = [
