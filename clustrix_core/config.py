@@ -262,6 +262,10 @@ class ClusterConfig(BaseModel):
     extensions: tuple[str, ...] = Field(
         default=(), description="Names of the extensions that wrap every operation, the outermost first."
     )
+    audit_file: str | None = Field(
+        default=None,
+        description="Where the extension `audit` writes; none means a file in `~/.local/state/clustrix`.",
+    )
     idle_timeout: float = Field(
         default=300.0,
         gt=0,

@@ -42,8 +42,8 @@ GROUPS: dict[Kind, str] = {
 # Only these are named in a `pip install` line: any other name on an index may be anybody's.
 _OWN: dict[Kind, dict[str, str]] = {
     "backend": {"local": "clustrix-local", "ssh": "clustrix-ssh", "slurm": "clustrix-slurm"},
-    "extension": {"trace": "clustrix-core"},
-    "command": {"trust": "clustrix-ssh"},
+    "extension": dict.fromkeys(("audit", "readonly", "trace"), "clustrix-core"),
+    "command": {"cluster": "clustrix-slurm", "trust": "clustrix-ssh"},
 }
 
 _UNNAMED = "(unnamed distribution)"

@@ -97,6 +97,7 @@ def main() -> None:
         install(python, f"{core}[testing]")
         (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
         run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
+        check_new_backend(elsewhere, environment, folder / "wheels")
     print("the wheels work")
 
 
@@ -115,6 +116,17 @@ def build(target: Path) -> Path:
         ]
         subprocess.run(pip, check=True)
     return target
+
+
+def check_new_backend(folder: Path, environment: Path, wheels: Path) -> None:
+    """What `clustrix new-backend` writes can be built and installed, and passes its tests as it is."""
+    python, clustrix = environment / "bin" / "python", environment / "bin" / "clustrix"
+    run(folder, clustrix, "new-backend", "acme")
+    pip = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
+    run(folder, python, *pip, wheels, folder / "clustrix-acme")
+    install(python, next(wheels.glob("clustrix_acme-*.whl")))
+    run(folder / "clustrix-acme", python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    run(folder, clustrix, "ls", "--type", "acme", "--workdir", folder)
 
 
 def check_contents(wheels: Path) -> None:

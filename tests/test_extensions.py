@@ -1,12 +1,19 @@
-"""The built-in `trace` extension, around a backend that runs in a real plugin manager."""
+"""The built-in extensions, around a backend that runs in a real plugin manager."""
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import logging
+import os
+import pwd
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pluggy
@@ -14,7 +21,12 @@ import pytest
 
 from clustrix_core import hookspecs
 from clustrix_core.config import ClusterConfig
+from clustrix_core.doctor.examination import examine
+from clustrix_core.errors import ClustrixError, ConfigError
+from clustrix_core.extensions.audit import Audit
+from clustrix_core.extensions.readonly import ReadOnly
 from clustrix_core.extensions.trace import Trace
+from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.models import DiskUsage
 from clustrix_core.stream import Stream
@@ -117,14 +129,19 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def traced(config: ClusterConfig) -> tuple[Any, Memory]:
+def wrapped(*extensions: object) -> tuple[Any, Memory]:
+    """The hooks of a backend with extensions around it, the outermost first, as a session has them."""
     manager = pluggy.PluginManager("clustrix")
     manager.add_hookspecs(hookspecs)
     backend = Memory()
-    manager.register(backend)
-    manager.register(Trace(config))
+    for plugin in (backend, *reversed(extensions)):
+        manager.register(plugin)
     manager.check_pending()
     return manager.hook, backend
+
+
+def traced(config: ClusterConfig) -> tuple[Any, Memory]:
+    return wrapped(Trace(config))
 
 
 def call(hook: Any, name: str, **changed: Any) -> Any:
@@ -146,9 +163,10 @@ def without_time(record: logging.LogRecord) -> str:
     return message
 
 
-def test_trace_keeps_the_contract_and_wraps_every_hook() -> None:
-    validate_extension(Trace, source="clustrix-core 1")
-    assert {name for name in dir(Trace) if name.startswith("clustrix_")} == {
+@pytest.mark.parametrize("extension", [Audit, Trace])
+def test_watchers_keep_the_contract_and_wrap_every_hook(extension: type) -> None:
+    validate_extension(extension, source="clustrix-core 1")
+    assert {name for name in dir(extension) if name.startswith("clustrix_")} == {
         *hookspecs.REQUIRED,
         *hookspecs.OPTIONAL,
     }
@@ -316,3 +334,171 @@ def test_nothing_is_printed_where_logging_is_not_set_up() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+# --- audit
+
+
+def audited(file: Path, *inner: object, **fields: Any) -> Any:
+    """The hooks with `audit` around them, which writes to this file."""
+    return wrapped(Audit(REMOTE.model_copy(update={"audit_file": str(file), **fields})), *inner)[0]
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("ascii").splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("clustrix_ls", {"path": "data/x"}),
+        ("clustrix_stat", {"paths": ["p", "q"]}),
+        ("clustrix_isfile", {"path": "data/x"}),
+        ("clustrix_glob", {"path": "data/x", "pattern": "*.csv"}),
+        ("clustrix_du", {"path": "data/x"}),
+        ("clustrix_count_files", {"path": "data/x", "pattern": "*.csv"}),
+        ("clustrix_readlink", {"path": "data/x"}),
+        ("clustrix_open", {"path": "data/x", "mode": "rb"}),
+        ("clustrix_get", {"path": "data/x", "target": "/here/target"}),
+        ("clustrix_put", {"path": "data/x", "source": "/here/source"}),
+    ],
+)
+def test_a_line_says_who_did_what_where_and_when(tmp_path: Path, name: str, facts: dict[str, Any]) -> None:
+    file = tmp_path / "made" / "audit.jsonl"
+    call(audited(file), name)
+    [line] = lines(file)
+    began = datetime.fromisoformat(line.pop("time"))
+    assert timedelta(0) <= datetime.now(timezone.utc) - began < timedelta(minutes=1)
+    assert 0 <= line.pop("seconds") < 60
+    assert line.pop("machine")
+    assert line == {
+        "user": pwd.getpwuid(os.getuid()).pw_name,
+        "pid": os.getpid(),
+        "backend": "slurm",
+        "host": "cluster.edu",
+        "as": "researcher",
+        "operation": name.removeprefix("clustrix_"),
+        **facts,
+        "outcome": "ok",
+        "error": None,
+        "count": None,
+    }
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_failures_and_the_ends_of_streams_are_audited(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    hook = audited(file)
+    with pytest.raises(PermissionError):
+        call(hook, "clustrix_exists")
+    with pytest.raises(KeyboardInterrupt):
+        call(hook, "clustrix_isdir")
+    stream = call(hook, "clustrix_find", path="a\nb\udcff")
+    next(stream)
+    assert len(lines(file)) == 2
+    stream.close()
+    with pytest.raises(PermissionError):
+        call(hook, "clustrix_find", on_error="raise").read()
+    told = [(line["operation"], line["path"], line["outcome"], line["count"]) for line in lines(file)]
+    assert told == [
+        ("exists", "data/x", "PermissionError", None),
+        ("isdir", "data/x", "KeyboardInterrupt", None),
+        ("find", "a\nb\udcff", "ok", 2),
+        ("find", "data/x", "PermissionError", 2),
+    ]
+    assert lines(file)[0]["error"] == "[Errno 13] Permission denied: 'data/x'"
+
+
+def test_neither_secrets_nor_contents_are_audited(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    hook = audited(file)
+    for name in hookspecs.REQUIRED + hookspecs.OPTIONAL:
+        try:
+            call(hook, name)
+        except (PermissionError, KeyboardInterrupt):
+            continue
+    assert not [secret for secret in ("hunter2", "contents", "status-") if secret in file.read_text()]
+
+
+def test_refusals_are_audited_where_audit_is_the_outer_one(tmp_path: Path) -> None:
+    for number, outer in enumerate([True, False]):
+        file = tmp_path / str(number)
+        audit = Audit(ClusterConfig(audit_file=str(file)))
+        readonly = ReadOnly(ClusterConfig())
+        hook, _ = wrapped(audit, readonly) if outer else wrapped(readonly, audit)
+        with pytest.raises(OSError, match="readonly"):
+            call(hook, "clustrix_put")
+        assert [line["outcome"] for line in lines(file)] == ["OSError"] * outer
+
+
+def test_lines_of_many_processes_stay_whole(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    code = (
+        "import sys; from clustrix import ClusterConfig, cluster_exists\n"
+        "config = ClusterConfig(extensions=('audit',), audit_file=sys.argv[1])\n"
+        "for _ in range(200): cluster_exists('./' * 1500, config)"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(file)]) for _ in range(4)]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert len(lines(file)) == 800
+    assert {line["pid"] for line in lines(file)} == {process.pid for process in running}
+
+
+def test_without_an_audit_file_it_is_in_the_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    Audit(ClusterConfig())
+    assert (tmp_path / ".local/state/clustrix/audit.jsonl").read_bytes() == b""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    Audit(ClusterConfig())
+    assert (tmp_path / "state/clustrix/audit.jsonl").exists()
+
+
+def test_nothing_is_done_without_an_audit_file_that_can_be_written(tmp_path: Path) -> None:
+    config = ClusterConfig(extensions=("audit",), audit_file=str(tmp_path))
+    message = r"'audit': .* can't be opened: .*Is a directory; see audit_file"
+    with ClusterFilesystem(config) as there, pytest.raises(ConfigError, match=message):
+        there.ls()
+
+
+def test_a_line_that_can_not_be_written_is_an_error() -> None:
+    hook, _ = wrapped(Audit(ClusterConfig(audit_file="/dev/full")))
+    with pytest.raises(ClustrixError, match=r"can't be written: /dev/full: No space left on device"):
+        call(hook, "clustrix_ls")
+
+
+# --- readonly
+
+
+def test_readonly_refuses_what_writes_before_the_call() -> None:
+    validate_extension(ReadOnly, source="clustrix-core 1")
+    hook, backend = wrapped(ReadOnly(REMOTE))
+    for name, changed in [("open", {"mode": mode}) for mode in ("wb", "ab", "xb", "r+b")] + [("put", {})]:
+        with pytest.raises(OSError, match=r"cluster.edu has the extension 'readonly'") as raised:
+            call(hook, f"clustrix_{name}", **changed)
+        assert (raised.value.errno, raised.value.filename) == (errno.EROFS, "data/x")
+    assert backend.received == {}
+    for name in ("ls", "stat", "glob", "readlink", "open", "get"):
+        call(hook, f"clustrix_{name}")
+
+
+def test_readonly_keeps_files_and_lets_the_doctor_look(tmp_path: Path) -> None:
+    config = ClusterConfig(local_work_dir=str(tmp_path), extensions=("readonly",))
+    (tmp_path / "old").write_text("kept")
+    before = sorted(tmp_path.iterdir()), tmp_path.stat().st_mtime_ns
+    with ClusterFilesystem(config) as there:
+        for mode in ("w", "a", "x", "r+"):
+            with pytest.raises(OSError, match="readonly"):
+                there.open("old" if mode != "x" else "new", mode)
+        with pytest.raises(OSError, match="readonly"):
+            there.put(tmp_path / "old", "new")
+        with there.open("old") as file:
+            assert file.read() == "kept"
+    checks = {check.name: check for check in examine(lambda: config)}
+    assert checks["scratch folder"].outcome == "left out"
+    assert "readonly" in checks["scratch folder"].detail
+    assert {checks[name].outcome for name in ("ls", "find", "du")} == {"passed"}
+    assert (sorted(tmp_path.iterdir()), tmp_path.stat().st_mtime_ns) == before

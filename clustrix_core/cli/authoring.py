@@ -25,8 +25,8 @@ TAKEN = ("core", "local", "slurm", "ssh")
 def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if not NAME.fullmatch(value) or len(value) > LONGEST:
         raise click.BadParameter(
-            f"{printable(value)!r} is no name for a cluster_type: take lower-case letters, digits, and single "
-            f"hyphens between them, {LONGEST} characters at most, such as 'acme' or 'my-site'"
+            f"{printable(value)!r} is no name for a cluster_type: take lower-case letters, digits, and "
+            f"single hyphens between them, {LONGEST} characters at most, such as 'acme' or 'my-site'"
         )
     if value in TAKEN:
         raise click.BadParameter(f"clustrix-{value} is a package of Clustrix itself: take another name")

@@ -112,6 +112,8 @@ class _Patient:
         return f"{middle:.{1 if middle >= 1 else 3}f} ms, the median of {ROUND_TRIPS} calls of exists"
 
     def plant(self, scratch: ExitStack) -> str | Concern:
+        if "readonly" in self._config.extensions:
+            raise LeftOut("the config's extension 'readonly' lets nothing be written there")
         make = getattr(self._backend, "scratch", None)
         if make is None:
             raise LeftOut("the backend can't make one, so the operations are compared on what is there")

@@ -1,0 +1,41 @@
+"""`ReadOnly`: nothing is written in the place."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Generator
+from typing import Any
+
+from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import printable
+from clustrix_core.hookspecs import hookimpl
+
+
+class ReadOnly:
+    """Refuses whatever would write in the place, before anything is sent there.
+
+    That is `put`, and `open` for anything but reading, with which the command `clustrix cp` writes as well.
+    `get` writes here, and is let through. `clustrix doctor` makes no scratch folder.
+
+    Args:
+        config: the session's config.
+    """
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._place = printable(config.cluster_host or config.cluster_type)
+
+    @hookimpl(wrapper=True)
+    def clustrix_open(self, path: str, mode: str) -> Generator[None, Any, Any]:
+        if mode != "rb":
+            self._refuse(path)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_put(self, path: str) -> Generator[None, Any, Any]:
+        self._refuse(path)
+        return (yield)
+
+    def _refuse(self, path: str) -> None:
+        reason = f"{os.strerror(errno.EROFS)}: the config of {self._place} has the extension 'readonly'"
+        raise OSError(errno.EROFS, reason, path)
