@@ -40,7 +40,7 @@ GROUPS: dict[Kind, str] = {
 """The entry-point group of each kind of plugin."""
 
 # Only these are named in a `pip install` line: any other name on an index may be anybody's.
-_OWN: dict[Kind, dict[str, str]] = {
+OWN: dict[Kind, dict[str, str]] = {
     "backend": {"local": "clustrix-local", "ssh": "clustrix-ssh", "slurm": "clustrix-slurm"},
     "extension": dict.fromkeys(("audit", "readonly", "trace"), "clustrix-core"),
     "command": {"cluster": "clustrix-slurm", "trust": "clustrix-ssh"},
@@ -250,7 +250,7 @@ def _unloadable(plugin: Plugin, reason: str) -> BackendLoadError:
 
 def _not_found(kind: Kind, name: str) -> str:
     names = {plugin.name for plugin in installed(kind)}
-    own = _OWN[kind]
+    own = OWN[kind]
     hint = ""
     if name in own:
         hint = f"Install it with `pip install {own[name]}`. "

@@ -58,6 +58,12 @@ else:
     raise SystemExit("no error without a backend")
 """
 
+WITHOUT_COMMAND = """
+import subprocess, sys
+done = subprocess.run([sys.executable, "-m", "clustrix", "trust", "host"], capture_output=True, text=True)
+assert done.returncode == 2 and "pip install clustrix-ssh" in done.stderr, done
+"""
+
 CONFORMANCE = """
 import pytest
 from clustrix_core.testing import BackendSuite, local_place
@@ -84,6 +90,7 @@ def main() -> None:
         core, local, ssh, slurm = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
         install(python, core)
         run(elsewhere, python, "-c", WITHOUT_BACKEND)
+        run(elsewhere, python, "-c", WITHOUT_COMMAND)
         install(python, local)
         run(elsewhere, python, "-c", USE)
         run(elsewhere, environment / "bin" / "clustrix", "find", "*.csv")

@@ -26,6 +26,8 @@ class PluggedGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and args[0] not in _distributions():
+            _name_its_distribution(ctx, args[0])
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name not in self.commands and command is not None:
             command = _load(name)
@@ -36,6 +38,14 @@ def _distributions() -> dict[str, str]:
     from clustrix_core.discovery import installed
 
     return {plugin.name: plugin.distribution for plugin in reversed(installed("command"))}
+
+
+def _name_its_distribution(ctx: click.Context, name: str) -> None:
+    from clustrix_core.discovery import OWN
+
+    if name in OWN["command"]:
+        distribution = OWN["command"][name]
+        ctx.fail(f"The command {name!r} comes with {distribution}: `pip install {distribution}`.")
 
 
 def _load(name: str) -> click.Command:
