@@ -51,13 +51,13 @@ def add_pbs(site: FakeSite, source: str | None = None) -> None:
 
 def test_plugins_are_listed_sorted_with_distribution_and_version(alone: FakeSite) -> None:
     alone.add("clustrix-zeta", "0.9", backends={"zeta": "z:Z"})
-    alone.add("clustrix-two", "2.0", backends={"b": "two:B", "a": "two:A"}, extensions={"audit": "two:Audit"})
+    alone.add("clustrix-two", "2.0", backends={"b": "two:B", "a": "two:A"}, extensions={"watch": "two:Audit"})
     assert installed("backend") == (
         Plugin("backend", "a", "clustrix-two", "2.0", "two:A"),
         Plugin("backend", "b", "clustrix-two", "2.0", "two:B"),
         Plugin("backend", "zeta", "clustrix-zeta", "0.9", "z:Z"),
     )
-    assert installed("extension") == (Plugin("extension", "audit", "clustrix-two", "2.0", "two:Audit"),)
+    assert installed("extension") == (Plugin("extension", "watch", "clustrix-two", "2.0", "two:Audit"),)
     assert installed("backend")[0].source == "clustrix-two 2.0"
 
 
@@ -142,10 +142,10 @@ def test_an_extension_is_loaded(site: FakeSite) -> None:
     site.add(
         "clustrix-audit",
         "3",
-        extensions={"audit": "audit_mod:Audit"},
+        extensions={"watch": "audit_mod:Audit"},
         modules={"audit_mod": extension_source("Audit")},
     )
-    assert load_extension("audit").__name__ == "Audit"
+    assert load_extension("watch").__name__ == "Audit"
 
 
 def test_a_backend_is_no_extension(site: FakeSite) -> None:
@@ -165,7 +165,7 @@ def test_loading_one_backend_imports_no_other(site: FakeSite) -> None:
     site.add(
         "clustrix-audit",
         "3",
-        extensions={"audit": "audit_mod:A"},
+        extensions={"watch": "audit_mod:A"},
         modules={"audit_mod": "raise SystemExit('imported')"},
     )
     code = (
@@ -341,9 +341,9 @@ def test_check_finds_nothing_wrong_with_good_plugins(site: FakeSite) -> None:
     add_pbs(site)
     assert check(pbs()) is None
     site.add(
-        "c-audit", "3", extensions={"audit": "audit_mod:A"}, modules={"audit_mod": extension_source("A")}
+        "c-audit", "3", extensions={"watch": "audit_mod:A"}, modules={"audit_mod": extension_source("A")}
     )
-    assert [check(plugin) for plugin in installed("extension") if plugin.name == "audit"] == [None]
+    assert [check(plugin) for plugin in installed("extension") if plugin.name == "watch"] == [None]
 
 
 def test_check_puts_all_findings_on_one_line(site: FakeSite) -> None:

@@ -85,11 +85,11 @@ def test_a_failed_opening_leaves_nothing_behind_and_is_tried_again(counted: Modu
 @pytest.mark.parametrize(
     ("raised", "expected", "message"),
     [
-        ("ConfigError('no log')", ConfigError, "^the extension 'audit': no log$"),
+        ("ConfigError('no log')", ConfigError, "^the extension 'watch': no log$"),
         (
             "FileNotFoundError(2, 'No such file', '/var/log/x')",
             BackendLoadError,
-            r"^the extension 'audit' can't be started: FileNotFoundError: .*'/var/log/x'$",
+            r"^the extension 'watch' can't be started: FileNotFoundError: .*'/var/log/x'$",
         ),
         ("ConnectionFailedError('no server')", ConnectionFailedError, "^no server$"),
     ],
@@ -99,9 +99,9 @@ def test_an_extension_that_cannot_be_made_is_named(
 ) -> None:
     source = "from clustrix_core.errors import *\n" + extension_source("Audit")
     source = source.replace("self.config = config", f"raise {raised}")
-    backends.add("audit", "1", extensions={"audit": "audit_mod:Audit"}, modules={"audit_mod": source})
+    backends.add("watch", "1", extensions={"watch": "audit_mod:Audit"}, modules={"audit_mod": source})
     with pytest.raises(expected, match=message):
-        cluster_ls("/", config(extensions=["audit"]))
+        cluster_ls("/", config(extensions=["watch"]))
 
 
 def test_an_idle_session_is_closed_after_its_time_and_a_used_one_is_not(counted: ModuleType) -> None:
