@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         HostKeyError,
         OperationTimeoutError,
         PartialResultWarning,
+        PluginDeprecationWarning,
         UnsupportedOperationError,
     )
     from clustrix_core.filesystem import ClusterFilesystem
@@ -63,6 +64,7 @@ _EXPORTS = {
     "HostKeyError": "errors",
     "OperationTimeoutError": "errors",
     "PartialResultWarning": "errors",
+    "PluginDeprecationWarning": "errors",
     "Stream": "stream",
     "UnsupportedOperationError": "errors",
     "cluster_count_files": "functions",
@@ -102,6 +104,7 @@ __all__ = [
     "HostKeyError",
     "OperationTimeoutError",
     "PartialResultWarning",
+    "PluginDeprecationWarning",
     "Stream",
     "UnsupportedOperationError",
     "__version__",

@@ -66,6 +66,10 @@ class ConfigWarning(UserWarning):
     """A file or variable was passed over, or something was not saved. The message says what to do."""
 
 
+class PluginDeprecationWarning(UserWarning):
+    """An installed plugin uses what the next major version will not have; it names the distribution."""
+
+
 class PartialResultWarning(UserWarning):
     """Something below the given path could not be read; the result holds all the rest.
 

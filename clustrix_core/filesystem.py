@@ -94,6 +94,8 @@ class ClusterFilesystem:
             raise UnsupportedOperationError(
                 f"the backend {self.config.cluster_type!r} does not implement {operation}"
             )
+        if name in session.lacking:
+            self._refuse_unknown(name, session.lacking[name], arguments)
         result = getattr(session.hook, name)(**arguments)
         if result is None:
             raise BackendIncompatibleError(
@@ -101,6 +103,15 @@ class ClusterFilesystem:
                 "it did (a wrapper must end in `return (yield)`)"
             )
         return result
+
+    def _refuse_unknown(self, name: str, lacking: dict[str, object], arguments: dict[str, object]) -> None:
+        """pluggy would drop them without a word."""
+        for argument, default in lacking.items():
+            if arguments[argument] != default:
+                raise UnsupportedOperationError(
+                    f"the backend {self.config.cluster_type!r} is older than the argument {argument!r} of "
+                    f"{name.removeprefix('clustrix_')}: leave it at {default!r}, or upgrade the backend"
+                )
 
     @overload
     def ls(self, path: Path = ".", *, detail: Literal[False] = False) -> list[str]: ...

@@ -30,6 +30,9 @@ from clustrix_core.stream import Stream
 API_VERSION = 1
 """The version of this contract; a backend class names the one it was written for as `api_version`."""
 
+ADDED: dict[tuple[str, str], tuple[int, object]] = {}
+"""Arguments that came after version 1, by hook and name: the version that brought each, and its default."""
+
 hookspec = pluggy.HookspecMarker("clustrix")
 hookimpl = pluggy.HookimplMarker("clustrix")
 """Marks a method as the implementation of the hook of its name."""

@@ -44,11 +44,21 @@ class Session:
                 extension.attach(self.description)
         self.hook: Any = manager.hook
         self.missing = frozenset(name for name in hookspecs.OPTIONAL if not self._implements(name))
+        self.lacking = self._lacking()
         self.holds_connection = hasattr(self.backend, "close")
 
     def _implements(self, hook: str) -> bool:
         implementations = getattr(self.hook, hook).get_hookimpls()
         return any(implementation.plugin is self.backend for implementation in implementations)
+
+    def _lacking(self) -> dict[str, dict[str, object]]:
+        """The arguments that the backend is too old to know, by hook, with their defaults."""
+        lacking: dict[str, dict[str, object]] = {}
+        for (hook, argument), (_, default) in hookspecs.ADDED.items():
+            for implementation in getattr(self.hook, hook).get_hookimpls():
+                if implementation.plugin is self.backend and argument not in implementation.argnames:
+                    lacking.setdefault(hook, {})[argument] = default
+        return lacking
 
     def description(self) -> str:
         """How the place is reached, in a few words of the backend; empty if it has none."""

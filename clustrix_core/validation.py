@@ -7,6 +7,7 @@ leaves a plugin that it refuses half registered. So a class is validated here be
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -18,13 +19,21 @@ import pluggy
 from clustrix_core import hookspecs
 from clustrix_core._version import __version__
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import BackendIncompatibleError, near
+from clustrix_core.errors import (
+    BackendIncompatibleError,
+    PluginDeprecationWarning,
+    near,
+    users_stacklevel,
+)
 
 if TYPE_CHECKING:
     from clustrix_core.doctor import Step
 
 OLDEST_API_VERSION = 1
 """The oldest version of the contract whose backends still work."""
+
+OLDEST_WITHOUT_WARNING = 1
+"""Backends of versions before this one will not work any more with the next major version of the core."""
 
 _HOOKS = (*hookspecs.REQUIRED, *hookspecs.OPTIONAL)
 # Nothing is ever registered in this one: it only reads the marks of methods.
@@ -88,6 +97,9 @@ def validate_backend(cls: type, *, source: str) -> None:
 
     Raises:
         BackendIncompatibleError: it breaks the contract; `findings` holds every way in which it does.
+
+    Warns:
+        PluginDeprecationWarning: it was written for a version that will not be supported for long.
     """
     hookimpls = _hookimpls(cls)
     findings = [
@@ -95,9 +107,17 @@ def validate_backend(cls: type, *, source: str) -> None:
         *_config_model_findings(cls),
         *_class_findings(cls),
         *_presence_findings(cls, hookimpls),
-        *(finding for hookimpl in hookimpls for finding in _backend_hookimpl_findings(hookimpl)),
+        *(finding for hookimpl in hookimpls for finding in _backend_hookimpl_findings(hookimpl, cls)),
     ]
     _refuse("backend", cls, source, findings)
+    version: int = cls.api_version  # type: ignore[attr-defined]
+    if version < OLDEST_WITHOUT_WARNING:
+        warnings.warn(
+            f"{source} was written for plugin API {version}, which the next major version of clustrix-core "
+            "will not support: upgrade it, or tell its authors",
+            PluginDeprecationWarning,
+            stacklevel=users_stacklevel(),
+        )
 
 
 def validate_extension(cls: type, *, source: str) -> None:
@@ -234,7 +254,7 @@ def _presence_findings(cls: type, hookimpls: list[_HookImpl]) -> Iterator[str]:
             yield f"`{hook}` is implemented more than once, by {_listed(names)}"
 
 
-def _backend_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
+def _backend_hookimpl_findings(hookimpl: _HookImpl, cls: type) -> Iterator[str]:
     if hookimpl.options.get("wrapper") or hookimpl.options.get("hookwrapper"):
         yield f"`{hookimpl.name}` is a wrapper; only extensions may wrap hooks"
     elif inspect.isgeneratorfunction(hookimpl.function):
@@ -242,7 +262,7 @@ def _backend_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
     yield from _method_findings(hookimpl)
     if hookimpl.known:
         yield from _argument_findings(hookimpl)
-        yield from _missing_argument_findings(hookimpl)
+        yield from _missing_argument_findings(hookimpl, getattr(cls, "api_version", None))
 
 
 def _extension_hookimpl_findings(hookimpl: _HookImpl) -> Iterator[str]:
@@ -289,9 +309,15 @@ def _parameter_findings(parameter: inspect.Parameter, known: Sequence[str]) -> I
         yield "has a default; pluggy before 1.7 doesn't pass such arguments: drop it"
 
 
-def _missing_argument_findings(hookimpl: _HookImpl) -> Iterator[str]:
+def _missing_argument_findings(hookimpl: _HookImpl, api_version: object) -> Iterator[str]:
+    written_for = api_version if isinstance(api_version, int) else hookspecs.API_VERSION
     taken = {parameter.name for parameter in hookimpl.parameters}
-    if missing := [name for name in hookimpl.arguments if name not in taken]:
+    due = [
+        name
+        for name in hookimpl.arguments
+        if hookspecs.ADDED.get((hookimpl.hook, name), (0, None))[0] <= written_for
+    ]
+    if missing := [name for name in due if name not in taken]:
         yield f"`{hookimpl.name}` doesn't take {_listed(missing)}; a backend takes every argument of a hook"
 
 
