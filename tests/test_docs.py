@@ -203,6 +203,28 @@ def test_example_backend_passes_the_conformance_suite(tmp_path: Path, example: s
     assert done.returncode == 0, done.stdout
 
 
+def shown_messages() -> list[str]:
+    """The messages in the first columns of the tables of errors that authors meet."""
+    cells = re.findall(r"^\| (`.*?) \| ", (DOCS / "plugin-errors.md").read_text(), re.MULTILINE)
+    return [
+        part.strip()
+        for cell in cells
+        for part in re.findall(r"(?:^|, )(?:`` ?(.+?)``|`(.+?)`(?=, |$))", cell)
+        for part in part
+        if part
+    ]
+
+
+@pytest.mark.parametrize("message", shown_messages())
+def test_errors_of_authors_are_as_documented(message: str) -> None:
+    """Each part of a message stands in the code, in this order."""
+    code = "".join(
+        re.sub(r'"\n\s+f?"', "", file.read_text())
+        for file in sorted((CHECKOUT / "clustrix_core").rglob("*.py"))
+    )
+    assert re.search(".{0,60}".join(map(re.escape, message.split(" … "))), code), message
+
+
 def documented(page: str) -> dict[str, str]:
     """What a page's autodoc directives name, with the signatures that they give."""
     text = (DOCS / page).read_text()
