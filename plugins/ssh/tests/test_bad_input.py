@@ -184,6 +184,21 @@ def test_a_changed_host_key(
         assert f"ssh-keygen -f '{known}' -R '{name}'" in message
 
 
+@CLIENTS
+def test_a_host_key_that_changed_at_this_port_alone(
+    configure: Configure, tmp_path: Path, server: SshServer, client: str
+) -> None:
+    """A key that is known for the host without the port will do only where the port has none."""
+    name, key = server.known_hosts.read_text().split(maxsplit=1)
+    other = Path(f"{server.accounts['fish'].key_file}.pub").read_text()
+    known = tmp_path / "known"
+    known.write_text(f"{server.host} {key}")
+    with ClusterFilesystem(configure(known_hosts_file=str(known), ssh_client=client)) as fs:
+        assert fs.exists(".")
+    known.write_text(f"{name} {other}{server.host} {key}")
+    refusal(configure(known_hosts_file=str(known), ssh_client=client, remote_work_dir="/"), HostKeyError)
+
+
 def test_a_revoked_host_key(configure: Configure, tmp_path: Path, server: SshServer) -> None:
     line = server.known_hosts.read_text()
     known = tmp_path / "known"

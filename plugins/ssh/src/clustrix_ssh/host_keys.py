@@ -58,13 +58,13 @@ class KnownKeys:
                     f"{place}: its {key.label} is revoked ({entry.origin}): it may be somebody else who has "
                     "got hold of it; ask those who run the host"
                 )
-        # As ssh does, a key that is known for the host without the port will do.
-        if any(entry.key == key for entry in (*self.entries, *self._without_port) if not entry.revoked):
+        known = [entry for entry in self.entries if not entry.revoked]
+        if any(entry.key == key for entry in known):
             return True
-        others = [entry for entry in self.entries if not entry.revoked]
-        if others:
-            raise HostKeyError(self._changed(key, others))
-        return False
+        if known:
+            raise HostKeyError(self._changed(key, known))
+        # As ssh does: where nothing is known of the port, a key of the host without it will do.
+        return any(entry.key == key for entry in self._without_port if not entry.revoked)
 
     def _changed(self, key: HostKey, others: list[Entry]) -> str:
         known = ", ".join(f"{entry.key.label} ({printable(entry.origin)})" for entry in others)
