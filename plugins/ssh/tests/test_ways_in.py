@@ -193,6 +193,12 @@ def test_a_master_connection_is_used(configure: Configure, server: SshServer, tm
         subprocess.run([*line, "-O", "exit", server.host], check=True, stderr=subprocess.DEVNULL)
 
 
+def test_what_a_terminal_of_the_user_would_run_is_not_run(configure: Configure, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text("Host *\n  RemoteCommand tmux\n  RequestTTY yes\n")
+    assert works(configure(ssh_client="openssh", ssh_config_file=str(file)))
+
+
 def test_hashed_known_hosts(configure: Configure, server: SshServer, tmp_path: Path) -> None:
     file = tmp_path / "known"
     file.write_text(server.known_hosts.read_text())

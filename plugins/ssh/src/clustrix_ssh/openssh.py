@@ -50,7 +50,9 @@ def explain(config: SshConfig, failure: ConnectionFailedError) -> None:
 
 
 def _ssh(config: SshConfig) -> list[str]:
-    line = ["ssh", "-T", "-o", "BatchMode=yes"]
+    # As scp does: what the user's file wants for a terminal of theirs is none of this command's.
+    line = ["ssh", "-T", "-a", "-x", "-o", "BatchMode=yes"]
+    line += ["-o", "RemoteCommand=none", "-o", "ClearAllForwardings=yes"]
 
     def option(name: str, value: object) -> None:
         line.extend(["-o", f"{name}={value}"])
