@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import Relay, SshServer
+from clustrix_ssh import Question, set_prompter
 
 LIMIT = 60.0  # seconds after which something hangs
 
@@ -138,6 +140,48 @@ def test_nothing_is_left_on_either_side(configure: Configure, server: SshServer)
         assert time.monotonic() - began < LIMIT, left
 
 
+def test_a_jump_host_is_left_when_what_is_behind_it_is_lost(server: SshServer, tmp_path: Path) -> None:
+    """The next line through it is a new one: the old one to it would stay for ever."""
+    file = tmp_path / "config"
+    lines = ["Host *", f"  UserKnownHostsFile {server.known_hosts}", f"  Port {server.port}"]
+    lines += [f"  HostName {server.host}"]
+    for name, account in (("first", "root"), ("second", "fish")):
+        lines += [f"Host {name}", f"  User {account}", f"  IdentityFile {server.accounts[account].key_file}"]
+    file.write_text("\n".join([*lines, "  ProxyJump first"]) + "\n")
+    config = ClusterConfig(cluster_type="ssh", cluster_host="second", ssh_config_file=str(file))
+    with ClusterFilesystem(config) as fs:
+        assert fs.exists(".")
+        gc.collect()  # what other tests have left
+        before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for process in server.processes():
+            if b"sshd: fish" in command_line(process):
+                os.kill(process, signal.SIGKILL)
+        assert fs.exists(".")
+        gc.collect()
+        assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+    pool.close()
+
+
+def test_who_is_asked_for_a_password_may_use_the_same_config(configure: Configure, server: SshServer) -> None:
+    """As may a signal handler, in the very thread that is logging in: a login has to be complete first."""
+    password = str(server.accounts["password"].password)
+    before = server.logins()
+    with ClusterFilesystem(configure("password")) as fs:
+        asked: list[Question] = []
+
+        def answer(question: Question) -> list[str]:
+            asked.append(question)
+            assert len(asked) > 1 or fs.exists(".")
+            return [password]
+
+        default = set_prompter(answer)
+        try:
+            assert fs.exists(".")
+        finally:
+            set_prompter(default)
+    assert server.logins() - before == 2
+
+
 def is_ours(thread: threading.Thread) -> bool:
     """Whether it is a thread of a connection; the pool's own may stay."""
     name = f"{thread.name} {type(thread).__name__}"
@@ -146,14 +190,15 @@ def is_ours(thread: threading.Thread) -> bool:
 
 def agents(server: SshServer) -> list[int]:
     """The agents' processes, without their shells."""
+    pythons = (b"python", b"/usr/bin/python")
+    return [each for each in server.processes() if command_line(each).startswith(pythons)]
 
-    def line(process: int) -> bytes:
-        try:
-            return Path(f"/proc/{process}/cmdline").read_bytes()
-        except OSError:
-            return b""
 
-    return [each for each in server.processes() if line(each).startswith((b"python", b"/usr/bin/python"))]
+def command_line(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 FORK = """

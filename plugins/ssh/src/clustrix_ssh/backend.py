@@ -87,11 +87,15 @@ class SshBackend(RemoteBackend):
 
     def _logged_in(self) -> Connection:
         with self._logging_in:
-            if self._connection is None or not self._connection.alive:
-                # Kept before it is open, so that a forked child finds its descriptor.
-                self._connection = self.new_connection()
-                self._connection.log_in()
-            return self._connection
+            known = self._connection
+            if known is not None and known.alive:
+                return known
+            # Kept before it is open, so that a forked child finds its descriptor.
+            connection = self._connection = self.new_connection()
+            if known is not None and known.ended:  # else a signal handler, in this very thread, is here again
+                known.close()  # as only a part of it may be lost, such as what is behind a jump host
+            connection.log_in()
+            return connection
 
     def diagnose(self) -> list[Step]:
         """The steps of `clustrix doctor`: those of the login, one by one, before those of any agent."""

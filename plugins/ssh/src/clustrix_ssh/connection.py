@@ -67,14 +67,17 @@ class Connection:
         self._transports: list[Transport] = []
         self._channels: list[SshChannel] = []
         self._inner: list[Any] = []  # the channels that lead from one host to the next
-        self._closed = False
+        self._logged_in = self._closed = False
 
     @property
     def alive(self) -> bool:
-        """Whether something can still be sent, as far as is known."""
-        return (
-            not self._closed and bool(self._transports) and all(each.is_active() for each in self._transports)
-        )
+        """Whether it is logged in and something can still be sent, as far as is known."""
+        return self._logged_in and not self._closed and all(each.is_active() for each in self._transports)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has been alive, or was to be, and never will be again."""
+        return self._closed or (self._logged_in and not self.alive)
 
     @property
     def transport(self) -> Transport:
@@ -107,6 +110,7 @@ class Connection:
             yield f"the {key.label} is known"
             login.run(transport)
             transport.set_keepalive(settings.keepalive)
+            self._logged_in = True
         except BaseException:
             self.close()
             raise
@@ -263,7 +267,8 @@ class Connection:
                 self._socket.shutdown(socket.SHUT_RDWR)
         for transport in reversed(self._transports):
             transport.packetizer.complete_handshake()  # ends a timer that would hold up the interpreter's end
-            transport.close()
+            with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+                transport.close()  # one that leads through another says so to that
         if self._socket is not None:
             self._socket.close()
         if self._proxy is not None:
