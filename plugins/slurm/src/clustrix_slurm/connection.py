@@ -172,4 +172,4 @@ def _expanded(command: str, found: Settings) -> str:
     """A gateway that is a command, with host, port and user for %h, %p and %r."""
     given = {"HostName": found.host, "Port": str(found.port), "User": found.user}
     options = options_of(found.alias, "none", {**given, "ProxyCommand": " ".join(command.split())})
-    return str(options["proxycommand"])
+    return options["proxycommand"][0]

@@ -16,6 +16,11 @@ def is_name(text: str) -> bool:
     return not text.startswith("-") and not re.search(r"[\s\x00-\x1f\x7f'\"`;&<>|(){}]", text)
 
 
+def is_host(text: str) -> bool:
+    """The same for a host alone: a user of a Windows domain has a backslash, and some have a dollar sign."""
+    return is_name(text) and not re.search(r"[$\\]", text)
+
+
 class SshConfig(RemoteConfig):
     """The config of the SSH backend. What it leaves open, ~/.ssh/config says, as it does for `ssh`."""
 
@@ -75,8 +80,11 @@ class SshConfig(RemoteConfig):
             raise ValueError(
                 f"cluster_host {host!r} holds a user name; give username={user!r} and cluster_host={rest!r}"
             )
-        for name, value in (("cluster_host", host), ("username", self.username or "")):
-            if not is_name(value):
+        for name, value, is_sound in (
+            ("cluster_host", host, is_host),
+            ("username", self.username or "", is_name),
+        ):
+            if not is_sound(value):
                 raise ValueError(
                     f"{name} {value!r} is no name: it begins with a dash, or holds blanks, quotes or other "
                     "characters that mean something to a shell"

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 
 from clustrix_core.errors import HostKeyError, printable
-from clustrix_ssh.known_hosts import Entry, HostKey, add, entries_of, name_of
-from clustrix_ssh.settings import PORT, Settings
+from clustrix_ssh.known_hosts import PORT, Entry, HostKey, add, entries_of, name_of
+from clustrix_ssh.settings import Settings
 
 # What the key exchange may use to show a key of a kind. SHA-1 is not among them.
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}

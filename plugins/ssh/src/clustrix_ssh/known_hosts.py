@@ -124,8 +124,13 @@ def _matches(name: str, patterns: str) -> bool:
         with suppress(binascii.Error, ValueError, AssertionError, IndexError):
             return bool(paramiko.HostKeys.hash_host(name, patterns) == patterns)
         return False
+    return matches(name, patterns.lower().split(","))
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name matches one of the patterns, and none that begins with `!` (ssh_config(5), PATTERNS)."""
     found = False
-    for pattern in patterns.lower().split(","):
+    for pattern in patterns:
         negated = pattern.startswith("!")
         if _glob(pattern.removeprefix("!")).fullmatch(name):
             if negated:

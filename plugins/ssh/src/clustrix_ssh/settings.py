@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shlex
@@ -12,10 +11,10 @@ from urllib.parse import unquote
 from pydantic import SecretStr
 
 from clustrix_core.errors import ConfigError, printable
-from clustrix_ssh.config import SshConfig, is_name
-from clustrix_ssh.ssh_config import flag, options_of, words
+from clustrix_ssh.config import SshConfig, is_host, is_name
+from clustrix_ssh.known_hosts import PORT
+from clustrix_ssh.ssh_config import flag, local_user, options_of
 
-PORT = 22
 KEEPALIVE = 15  # seconds
 MAX_HOPS = 10
 DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
@@ -126,17 +125,17 @@ class _Reader:
         options = options_of(alias, config.ssh_config_file, wanted)
 
         def option(keyword: str) -> str | None:
-            value = options.get(keyword)
-            return value if isinstance(value, str) and value.lower() != "none" else None
+            value = options.get(keyword, ["none"])[0]
+            return value if value.lower() != "none" else None
 
         host = option("hostname") or alias
-        user = option("user") or _local_user()
-        for name, value in (("host name", host), ("user name", user)):
-            if not is_name(value):
+        user = option("user") or local_user()
+        for name, value, is_sound in (("host name", host, is_host), ("user name", user, is_name)):
+            if not is_sound(value):
                 raise ConfigError(f"{alias}: {value!r} can't be a {name}; correct the ssh configuration")
         if jumps is None:
             jumps = self._jumps(alias, option("proxyjump"), depth)
-        identities = tuple(_path(path) for path in options.get("identityfile", ()) if path.lower() != "none")
+        given_files = options.get("identityfile")
         return Settings(
             alias=alias,
             host=host.lower(),
@@ -144,8 +143,8 @@ class _Reader:
             user=user,
             host_key_name=option("hostkeyalias"),
             key_file=None,
-            identity_files=identities or tuple(map(_path, DEFAULT_KEYS)),
-            identity_files_given=bool(identities),
+            identity_files=_paths(given_files, DEFAULT_KEYS),
+            identity_files_given=given_files is not None,
             identities_only=flag(options, "identitiesonly"),
             agent=_agent(options.get("identityagent")) if config.use_agent else None,
             password=None,
@@ -157,11 +156,11 @@ class _Reader:
             else (),
             connect_timeout=config.connect_timeout
             if "connect_timeout" in config.model_fields_set
-            else _number(option("connecttimeout"), "ConnectTimeout", 0) or config.connect_timeout,
+            else _seconds(option("connecttimeout"), "ConnectTimeout") or config.connect_timeout,
             dead_after=config.dead_after,
             keepalive=config.keepalive
             if config.keepalive is not None
-            else _number(option("serveraliveinterval"), "ServerAliveInterval", 0) or KEEPALIVE,
+            else _seconds(option("serveraliveinterval"), "ServerAliveInterval") or KEEPALIVE,
             family=(option("addressfamily") or "any").lower(),
             proxy_command=None if jumps else option("proxycommand"),
             jumps=jumps,
@@ -195,7 +194,7 @@ class _Reader:
         # `no` would take changed keys as well, which never happens here.
         return (checking or "ask").lower() in ("accept-new", "no", "off", "false")
 
-    def _known_hosts(self, value: str | list[str] | None) -> tuple[str, ...]:
+    def _known_hosts(self, value: list[str] | None) -> tuple[str, ...]:
         if self._config.known_hosts_file is not None:
             return (_path(self._config.known_hosts_file),)
         return _paths(value, USER_KNOWN_HOSTS)
@@ -217,16 +216,9 @@ def parse_host(text: str) -> tuple[str, str | None, int | None]:
     host = match[1] or match[3] or match[5]
     port = match[2] or match[4]
     user = unquote(user) if text.startswith("ssh://") else user
-    if not is_name(host) or not is_name(user):
+    if not is_host(host) or not is_name(user):
         raise ConfigError(f"{printable(text)!r} is no host; write [user@]host[:port]")
     return host, user or None, _number(port, "the port", 0) or None
-
-
-def _local_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise ConfigError("this user has no name here; give the config a username") from None
 
 
 def _number(text: str | None, name: str, default: int) -> int:
@@ -243,16 +235,25 @@ def _number(text: str | None, name: str, default: int) -> int:
     return number
 
 
-def _agent(value: str | list[str] | None) -> str | None:
-    if not isinstance(value, str) or value == "SSH_AUTH_SOCK":
+def _seconds(text: str | None, name: str) -> int:
+    """A time as in sshd_config(5), such as `90`, `90s` or `1m30s`."""
+    if text is None or not re.fullmatch(r"(\d+[smhdw])*(\d+[smhdw]?)", text, re.IGNORECASE):
+        return _number(text, name, 0)
+    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+    return sum(int(count) * units[unit.lower()] for count, unit in re.findall(r"(\d+)([a-zA-Z]?)", text))
+
+
+def _agent(words: list[str] | None) -> str | None:
+    value = words[0] if words else "SSH_AUTH_SOCK"
+    if value == "SSH_AUTH_SOCK":
         return os.environ.get("SSH_AUTH_SOCK") or None
     if value.lower() == "none":
         return None
-    return os.environ.get(value[1:].strip("{}")) if value.startswith("$") else _path(value)
+    return os.environ.get(value[1:]) if value.startswith("$") else _path(value)
 
 
-def _paths(value: str | list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    paths = words(value) if isinstance(value, str) else list(default)
+def _paths(words: list[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    paths = default if words is None else words
     return tuple(_path(path) for path in paths if path.lower() != "none")
 
 
