@@ -133,6 +133,11 @@ def test_no_password(configure: Configure) -> None:
     assert "no password is known: set password (or CLUSTRIX_PASSWORD)" in message
 
 
+def test_no_program_ssh(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "there is no program ssh" in refusal(configure(ssh_client="openssh"), ConnectionFailedError)
+
+
 def test_no_password_for_openssh(configure: Configure) -> None:
     message = refusal(configure("password", password="x", ssh_client="openssh"), ConfigError)
     assert "takes no password" in message

@@ -93,6 +93,37 @@ def test_a_key_of_the_agent(configure: Configure, agent: str, monkeypatch: pytes
     assert works(configure(key_file=None, use_agent=True))
 
 
+@pytest.mark.parametrize("where", ["agent", "beside the key"])
+def test_a_certificate(
+    configure: Configure,
+    server: SshServer,
+    agent: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    """Of an RSA key in the agent, which alone is not let in."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+    authority, key = tmp_path / "authority", tmp_path / "key"
+    for path, kind in ((authority, "ed25519"), (key, "rsa")):
+        subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path], check=True)
+    if where == "beside the key":
+        subprocess.run(["ssh-add", "-q", key], check=True)
+    line = ["ssh-keygen", "-q", "-s", authority, "-I", "me", "-n", "key", f"{key}.pub"]
+    subprocess.run(line, check=True)
+    if where == "agent":
+        subprocess.run(["ssh-add", "-q", key], check=True)
+    else:
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", key], check=True, capture_output=True)
+    authorized = server.base / "authorized" / "key"
+    before = authorized.read_text()
+    authorized.write_text(f"cert-authority {authority.with_suffix('.pub').read_text()}")
+    try:
+        assert works(configure(key_file=None if where == "agent" else str(key), use_agent=True))
+    finally:
+        authorized.write_text(before)
+
+
 def test_an_agent_that_is_gone_is_no_error(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/nowhere/agent")
     assert works(configure(use_agent=True))

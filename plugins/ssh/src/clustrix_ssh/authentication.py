@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import paramiko
+from paramiko.agent import AgentKey
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import (
     MSG_SERVICE_ACCEPT,
@@ -114,6 +115,13 @@ class Dialogue(AuthHandler):  # type: ignore[misc]
             message.add_string(answer.encode("utf-8", "surrogateescape"))
         self.transport._send_message(message)
         return self._wait(max(self._patience, APPROVAL))
+
+    def _get_key_type_and_bits(self, key: Any) -> tuple[str, Any]:
+        """paramiko takes an agent's certificate of an RSA key for the bare key."""
+        if isinstance(key, AgentKey) and key.public_blob is None:
+            return key.name, key.blob
+        found: tuple[str, Any] = super()._get_key_type_and_bits(key)
+        return found
 
     def proof(self, key: Any) -> tuple[Any, ...]:
         """The fields of a request to log in with a key, its signature included.
@@ -291,6 +299,7 @@ class Login:
             return
         of_agent = keys.matching(self._agent_keys(), half)
         if of_agent is not None:
+            keys.load_certificate(of_agent, path)
             yield from self._with_key(of_agent, f"{path} (of the agent)")
             return
         if half is not None:  # ask nobody for a passphrase that is of no use

@@ -38,8 +38,17 @@ class SshBackend(RemoteBackend):
 
     def open_channel(self, command: str) -> Channel:
         if self.config.ssh_client == "openssh":
-            return PipeChannel(openssh.command_line(self.config, command))
+            return self._piped(openssh.command_line(self.config, command))
         return self._logged_in().run(command)
+
+    def _piped(self, command: list[str]) -> Channel:
+        try:
+            return PipeChannel(command)
+        except FileNotFoundError:
+            raise ConnectionFailedError(
+                f"{self.place_name()}: there is no program ssh here; install OpenSSH's client, or use "
+                "ssh_client 'paramiko'"
+            ) from None
 
     def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
         if failure is not None:
@@ -66,7 +75,7 @@ class SshBackend(RemoteBackend):
 
         channel: Channel
         if self.config.ssh_client == "openssh":
-            channel = PipeChannel(openssh.sftp_line(self.config))
+            channel = self._piped(openssh.sftp_line(self.config))
         else:
             channel = self._logged_in().subsystem("sftp")
         try:

@@ -67,7 +67,7 @@ def load(path: str, passphrase: bytes | None = None) -> paramiko.PKey:
                 serialization.NoEncryption(),
             ).decode()
             key: paramiko.PKey = key_class.from_private_key(io.StringIO(text))
-            _load_certificate(key, path)
+            load_certificate(key, path)
             return key
     raise ConfigError(f"the key {printable(path)} is of a kind that is not supported; use an Ed25519 key")
 
@@ -105,7 +105,8 @@ def _read(path: str) -> bytes:
         raise ConfigError(f"the key {printable(path)} can't be read: {error.strerror}; {hint}") from None
 
 
-def _load_certificate(key: paramiko.PKey, path: str) -> None:
+def load_certificate(key: paramiko.PKey, path: str) -> None:
+    """Give a key the certificate beside its file (`PATH-cert.pub`), if there is one."""
     certificate = f"{path}-cert.pub"
     if os.path.exists(certificate):
         with suppress(Exception):  # a leftover of another key: the key itself may do
