@@ -133,6 +133,14 @@ def test_no_password(configure: Configure) -> None:
     assert "no password is known: set password (or CLUSTRIX_PASSWORD)" in message
 
 
+def test_what_ssh_says_of_sftp(configure: Configure, tmp_path: Path) -> None:
+    sftp = {"ssh_client": "openssh", "protocol": "sftp"}
+    known = str(tmp_path / "known")
+    assert "127.0.0.1: " in refusal(configure(known_hosts_file=known, **sftp), HostKeyError)
+    assert "tells more" in refusal(configure(username="nobody", **sftp), AuthenticationFailedError)
+    assert "tells more" in refusal(configure(cluster_port=free_port(), **sftp), ConnectionFailedError)
+
+
 def test_no_program_ssh(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "there is no program ssh" in refusal(configure(ssh_client="openssh"), ConnectionFailedError)

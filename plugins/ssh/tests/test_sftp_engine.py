@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -449,6 +450,31 @@ def test_closing_wakes_whoever_waits(tmp_path: Path) -> None:
     client.close()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_loss_is_told_before_it_is_felt() -> None:
+    """Else an agent over it could answer with the loss, where the line should seem to break."""
+    channel = PipeChannel([SERVER])
+    client = SftpClient(channel)
+    channel._process.send_signal(signal.SIGSTOP)
+
+    def ask() -> None:
+        with pytest.raises(SftpLostError, match="it is enough"):
+            client.ask(17, struct.pack(">I", 1) + b"/")
+
+    asker = threading.Thread(target=ask)
+    waiting: list[bool] = []
+
+    def listen(_reason: str) -> None:
+        asker.start()
+        asker.join(0.5)
+        waiting.append(asker.is_alive())
+
+    client.when_lost(listen)
+    client.lose("it is enough")
+    asker.join(10)
+    assert waiting == [True]
+    assert not asker.is_alive()
 
 
 def test_a_fifo_is_refused_before_the_server_waits_for_it(client: SftpClient, tmp_path: Path) -> None:

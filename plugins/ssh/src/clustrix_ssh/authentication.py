@@ -438,7 +438,7 @@ class Login:
     def _lost(self, farewell: str) -> ConnectionFailedError:
         said = f": {printable(farewell)}" if farewell else ""
         place = self._settings.place
-        if not self._tried:
+        if not self._tried or (not farewell and len(self._tried) == 1):
             return ConnectionFailedError(
                 f"{place}: the connection was lost during the login{said}; try again"
             )

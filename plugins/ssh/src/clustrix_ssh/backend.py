@@ -71,7 +71,7 @@ class SshBackend(RemoteBackend):
 
     def _sftp_engine(self) -> Engine:
         from clustrix_ssh.sftp import SftpEngine
-        from clustrix_ssh.sftp_client import SftpClient, SftpLostError
+        from clustrix_ssh.sftp_client import SftpClient
 
         channel: Channel
         if self.config.ssh_client == "openssh":
@@ -80,10 +80,9 @@ class SshBackend(RemoteBackend):
             channel = self._logged_in().subsystem("sftp")
         try:
             client = SftpClient(channel, silence=self.config.dead_after)
-        except SftpLostError as error:
-            channel.close()
-            failure = ConnectionFailedError(f"{self.place_name()}: no SFTP: {error} {channel.last_words()}")
-            openssh.explain(self.config, failure)
+        except ConnectionFailedError as error:
+            failure = ConnectionFailedError(f"{self.place_name()}: {error}")
+            self.explain(failure)
             raise failure from None
         return SftpEngine(client, self.config.remote_work_dir)
 

@@ -274,7 +274,8 @@ class SftpClient:
         self._pending: dict[int, Then] = {}
         self._number = 0
         self._heard = time.monotonic()
-        self._lost: str | None = None
+        self._reason: str | None = None  # for the loss; there is one before those who ask are told
+        self._lost = False
         self._greeted, self._closed = threading.Event(), threading.Event()
         self.extensions: dict[bytes, bytes] = {}
         self.folders = 0
@@ -282,8 +283,8 @@ class SftpClient:
             threading.Thread(target=run, name=name, daemon=True).start()
         self._put(struct.pack(">IBI", 5, INIT, 3))
         self.wait_for(self._greeted, time.monotonic())
-        if self._lost is not None:
-            raise ConnectionFailedError(self._lost)
+        if self._lost:
+            raise ConnectionFailedError(str(self._reason))
         self._limits = self._asked_early(b"limits@openssh.com")
         self._home = self._asked_early(b"expand-path@openssh.com", string(b"~")) or self.send(
             REALPATH, string(b".")
@@ -305,11 +306,11 @@ class SftpClient:
 
     def call(self, kind: int, body: bytes, then: Then) -> None:
         """Ask for something. `then` is called with the answer by the reader's thread: it must not wait."""
-        if self._lost is not None:  # also in a forked child, where nobody may let go of a lock
+        if self._lost:  # also in a forked child, where nobody may let go of a lock
             then(LOST, b"")
             return
         with self._changed:
-            if self._lost is None:
+            if not self._lost:
                 self._number = (self._number + 1) & 0xFFFFFFFF
                 number = self._number
                 self._pending[number] = then
@@ -342,7 +343,7 @@ class SftpClient:
     def wait_for(self, event: threading.Event, since: float) -> None:
         """Wait, as long as the server isn't silent for too long."""
         while not event.wait(1.0):
-            if self._lost is not None:
+            if self._lost:
                 return
             if time.monotonic() - max(self._heard, since) > self._silence:
                 self.lose(f"the SFTP server said nothing for {self._silence:g} s")
@@ -386,19 +387,19 @@ class SftpClient:
     @property
     def alive(self) -> bool:
         """Whether the server can still be asked."""
-        return self._lost is None
+        return self._reason is None
 
     def failure(self) -> SftpLostError:
         """The exception to raise for the connection that was lost."""
-        return SftpLostError(str(self._lost))
+        return SftpLostError(str(self._reason))
 
     def when_lost(self, tell: Callable[[str], object]) -> None:
         """Call this once, with the reason, when the connection is lost or closed: before those who wait."""
         with self._changed:
-            if self._lost is None:
+            if self._reason is None:
                 self._when_lost.append(tell)
                 return
-        tell(self._lost)
+        tell(self._reason)
 
     def close(self) -> None:
         """End the connection, channel and all; whoever waits gets an `SftpLostError`."""
@@ -407,21 +408,23 @@ class SftpClient:
 
     def abandon(self) -> None:
         """In a forked child: let go without a byte."""
-        self._lost = "this SFTP connection belongs to another process"
+        self._reason, self._lost = "this SFTP connection belongs to another process", True
         self._channel.abandon()
 
     def lose(self, reason: str) -> None:
         """Give the connection up. The first reason counts."""
         with self._changed:
-            if self._lost is not None:
+            if self._reason is not None:
                 return
-            self._lost = reason
-            pending, self._pending = list(self._pending.values()), {}
-            self._outgoing.clear()
-            self._changed.notify_all()
+            self._reason = reason
             listeners, self._when_lost = self._when_lost, []
         for tell in listeners:
             tell(reason)
+        with self._changed:
+            self._lost = True
+            pending, self._pending = list(self._pending.values()), {}
+            self._outgoing.clear()
+            self._changed.notify_all()
         for then in pending:
             then(LOST, b"")
         self._greeted.set()
@@ -441,9 +444,9 @@ class SftpClient:
         try:
             while True:
                 with self._changed:
-                    while not self._outgoing and self._lost is None:
+                    while not self._outgoing and not self._lost:
                         self._changed.wait()
-                    if self._lost is not None:
+                    if self._lost:
                         return
                     packets, size = [], 0
                     while self._outgoing and size < TOGETHER:
