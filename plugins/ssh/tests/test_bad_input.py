@@ -178,6 +178,19 @@ def test_accept_new(configure: Configure, tmp_path: Path, server: SshServer, cli
         assert known.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_new_host_key_is_hashed_where_the_user_wants_that(
+    configure: Configure, tmp_path: Path, server: SshServer
+) -> None:
+    known, file = tmp_path / "known", tmp_path / "config"
+    file.write_text("HashKnownHosts yes\n")
+    fields = {"known_hosts_file": str(known), "ssh_config_file": str(file)}
+    with ClusterFilesystem(configure(host_key_policy="accept-new", **fields)) as fs:
+        assert fs.exists(".")
+    assert known.read_text().startswith("|1|")
+    with ClusterFilesystem(configure(host_key_policy="strict", **fields)) as fs:
+        assert fs.exists(".")
+
+
 @CLIENTS
 @pytest.mark.parametrize("policy", ["strict", "accept-new"])
 def test_a_changed_host_key(

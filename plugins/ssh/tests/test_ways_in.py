@@ -14,7 +14,7 @@ import pytest
 from conftest import Configure
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
-from clustrix_core.errors import AuthenticationFailedError
+from clustrix_core.errors import AuthenticationFailedError, ConnectionFailedError
 from clustrix_core.testing.servers import SshServer
 from clustrix_ssh import Question, set_prompter
 
@@ -302,6 +302,18 @@ def test_jump_hosts(server: SshServer, tmp_path: Path) -> None:
     before = server.logins()
     assert works(ClusterConfig(cluster_type="ssh", cluster_host="third", ssh_config_file=str(file)))
     assert server.logins() - before == 3
+
+
+def test_what_a_jump_host_does_not_reach(server: SshServer, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(
+        f"Host first\n  HostName {server.host}\n  Port {server.port}\n  User root\n"
+        f"  IdentityFile {server.accounts['root'].key_file}\n  UserKnownHostsFile {server.known_hosts}\n"
+        "Host second\n  HostName no-such-host.invalid\n  ProxyJump first\n"
+    )
+    config = ClusterConfig(cluster_type="ssh", cluster_host="second", ssh_config_file=str(file))
+    with pytest.raises(ConnectionFailedError, match=r"reached from root@.*: Connect failed; check host"):
+        works(config)
 
 
 def test_a_proxy_command(configure: Configure, server: SshServer, tmp_path: Path) -> None:

@@ -196,7 +196,9 @@ class Connection:
                 "connections, a firewall)"
             )
         else:
-            reason = f"the key exchange failed: {printable(transport.farewell or error or 'the line broke')}"
+            reason = (
+                f"the key exchange failed: {printable(transport.farewell or str(error) or 'the line broke')}"
+            )
         return ConnectionFailedError(f"{hop.place}: {reason}")
 
     def _pass_through(self, transport: Transport, hop: Settings, following: Settings) -> Any:
@@ -209,8 +211,9 @@ class Connection:
                 timeout=following.connect_timeout,
             )
         except (paramiko.SSHException, EOFError, OSError) as error:
+            reason = getattr(error, "text", "") or str(error) or "the line broke"
             raise ConnectionFailedError(
-                f"{following.place}: it can't be reached from {hop.place}: {printable(error)}; check host, "
+                f"{following.place}: it can't be reached from {hop.place}: {printable(reason)}; check host, "
                 "port and ProxyJump"
             ) from None
         self._inner.append(channel)

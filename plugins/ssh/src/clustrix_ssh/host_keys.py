@@ -104,5 +104,5 @@ class KnownKeys:
             raise HostKeyError(
                 f"{self.settings.place}: there is no file to add its key to; give known_hosts_file"
             )
-        add(self.name, key, files[0])
+        add(self.name, key, files[0], self.settings.hash_known_hosts)
         return files[0]

@@ -143,15 +143,17 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern))
 
 
-def add(name: str, key: HostKey, file: str) -> None:
+def add(name: str, key: HostKey, file: str, hashed: bool = False) -> None:
     """Append a line for a host; all else in the file stays as it is, also if others append meanwhile.
 
-    The file, made with mode 600, and its folder, with 700, need not exist.
+    The file, made with mode 600, and its folder, with 700, need not exist. A hashed name can't be read
+    there by anybody, but is found all the same.
 
     Raises:
         HostKeyError: the file can't be written.
     """
-    line = f"{name} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode()
+    shown = paramiko.HostKeys.hash_host(name.lower()) if hashed else name
+    line = f"{shown} {key.kind} {base64.b64encode(key.blob).decode()}\n".encode()
     try:
         os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -42,6 +42,7 @@ class Settings:
         accept_new: add the key of an unknown host to the known ones.
         user_known_hosts: the files of known hosts that the user owns; new ones are added to the first.
         system_known_hosts: the others.
+        hash_known_hosts: hash the names of hosts that are added.
         connect_timeout, dead_after: seconds, as in the config.
         keepalive: seconds between signs of life, 0 for none.
         family: `inet` or `inet6` to allow only that.
@@ -65,6 +66,7 @@ class Settings:
     accept_new: bool
     user_known_hosts: tuple[str, ...]
     system_known_hosts: tuple[str, ...]
+    hash_known_hosts: bool
     connect_timeout: float
     dead_after: float
     keepalive: int
@@ -154,6 +156,7 @@ class _Reader:
             system_known_hosts=_paths(options.get("globalknownhostsfile"), SYSTEM_KNOWN_HOSTS)
             if config.known_hosts_file is None
             else (),
+            hash_known_hosts=flag(options, "hashknownhosts"),
             connect_timeout=config.connect_timeout
             if "connect_timeout" in config.model_fields_set
             else _seconds(option("connecttimeout"), "ConnectTimeout") or config.connect_timeout,
