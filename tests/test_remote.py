@@ -128,8 +128,15 @@ def test_any_shell_takes_the_command(shell: str, python: str | None) -> None:
         channel.close()
 
 
+def test_a_python_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my python").symlink_to(sys.executable)
+    test_any_shell_takes_the_command("sh", "~/my python")
+
+
 def test_the_command_is_plain_to_csh_and_fish() -> None:
-    for command in (bootstrap.command(10_000), bootstrap.command(10_000, "/opt/my python/bin/python")):
+    for python in (None, "/opt/my python/bin/python", "~/my python"):
+        command = bootstrap.command(10_000, python)
         assert "\n" not in command
         assert "!" not in command
         assert "`" not in command

@@ -54,7 +54,9 @@ def command(size: int, python: str | None = None) -> str:
         "exec(zlib.decompress(r(bytes())).decode(chr(117)+chr(116)+chr(102)+chr(56)))"
     )
     if python is not None:
-        return f'{shlex.quote(python)} -I -S -c "{code}"'
+        at_home = python.startswith("~/")
+        quoted = f'"$HOME"/{shlex.quote(python[2:])}' if at_home else shlex.quote(python)
+        return f'{quoted} -I -S -c "{code}"'
     # One that is too old says so, or doesn't know the options (2), before it has read anything.
     script = (
         f'for p in {" ".join(PYTHONS)}; do command -v "$p" >/dev/null 2>&1 || continue; '
