@@ -192,6 +192,21 @@ def test_a_new_host_key_is_hashed_where_the_user_wants_that(
 
 
 @CLIENTS
+def test_no_host_key_checking_takes_new_keys_alone(
+    configure: Configure, tmp_path: Path, server: SshServer, client: str
+) -> None:
+    name = server.known_hosts.read_text().split()[0]
+    known, file = tmp_path / "known", tmp_path / "config"
+    file.write_text("StrictHostKeyChecking no\n")
+    fields = {"known_hosts_file": str(known), "ssh_config_file": str(file), "ssh_client": client}
+    with ClusterFilesystem(configure(**fields)) as fs:
+        assert fs.exists(".")
+    other = Path(f"{server.accounts['fish'].key_file}.pub").read_text()
+    known.write_text(f"{name} {other}")
+    refusal(configure(**fields, remote_work_dir="/"), HostKeyError)
+
+
+@CLIENTS
 @pytest.mark.parametrize("policy", ["strict", "accept-new"])
 def test_a_changed_host_key(
     configure: Configure, tmp_path: Path, server: SshServer, client: str, policy: str
