@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from clustrix_core.errors import (
     HostKeyError,
 )
 from clustrix_core.testing.servers import SshServer
-from clustrix_ssh import set_prompter
+from clustrix_ssh import set_prompter, wire
+from clustrix_ssh.config import SshConfig
+from clustrix_ssh.settings import settings_of
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,29 @@ def test_a_host_that_does_not_answer(configure: Configure) -> None:
         port = silent.getsockname()[1]
         message = refusal(configure(cluster_port=port, connect_timeout=0.5), ConnectionFailedError)
     assert "no SSH server answered" in message
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float | None] = []
+
+    class Timed(socket.socket):
+        def settimeout(self, value: float | None) -> None:
+            given.append(value)
+            super().settimeout(value)
+
+    settings = settings_of(
+        SshConfig(cluster_type="ssh", cluster_host="127.0.0.1", ssh_config_file="none", connect_timeout=1.0)
+    )
+    with (
+        closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as busy,
+        socket.create_connection(busy.getsockname()),  # which fills its queue
+    ):
+        addresses = wire.resolve(replace(settings, port=busy.getsockname()[1]))
+        monkeypatch.setattr(socket, "socket", Timed)
+        with pytest.raises(ConnectionFailedError, match="no answer within connect_timeout=1 s"):
+            wire.connect(settings, addresses * 2)
+    assert given[0] == pytest.approx(0.5, abs=0.1)
+    assert given[1] > 0.1
 
 
 def test_a_web_server(configure: Configure) -> None:

@@ -45,10 +45,11 @@ def connect(settings: Settings, addresses: list[Address]) -> socket.socket:
     """
     end = time.monotonic() + settings.connect_timeout
     failure: OSError | None = None
-    for kind, type_, protocol, _name, address in addresses:
+    for tried, (kind, type_, protocol, _name, address) in enumerate(addresses):
         connection = socket.socket(kind, type_, protocol)
         try:
-            connection.settimeout(max(0.1, end - time.monotonic()))
+            # One that doesn't answer leaves time for the others, such as IPv6 where no way leads out by it.
+            connection.settimeout(max(0.1, (end - time.monotonic()) / (len(addresses) - tried)))
             connection.connect(address)
             _tune(connection, settings)
             return connection
