@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -269,6 +270,21 @@ def test_a_connection_that_is_lost_leaves_nothing(patients: FakeSite, folder: Pa
     assert "remove it by hand" in checks["clean-up"].advice
     (left,) = folder.iterdir()  # a killed agent removes nothing, so it is named
     assert left.name in checks["clean-up"].detail
+
+
+def test_no_operation_is_blamed_where_the_scratch_folder_is_gone(folder: Path) -> None:
+    checks = {}
+    for check in examine(lambda: ClusterConfig(cluster_type="local", local_work_dir=str(folder))):
+        checks[check.name] = check
+        if check.name == "stat":
+            (made,) = folder.iterdir()
+            shutil.rmtree(made)
+    assert names(checks, "failed") == ["exists"]
+    assert (checks["exists"].detail[:30], checks["exists"].advice) == (
+        "the scratch folder is gone: th",
+        "try again",
+    )
+    assert names(checks, "left out")[0] == "isdir"
 
 
 @pytest.mark.parametrize("kind", ["unsorted", "bareunsorted"])

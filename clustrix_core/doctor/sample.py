@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Sample:
         self.contents = {name: content.encode() for kind, name, content in made if kind == "f"}
         self.folders = [name for kind, name, _ in made if kind == "d"]
         self.targets = {name: target for kind, name, target in made if kind == "l"}
+        self._gone = False
 
     def steps(self) -> list[Step]:
         """The nine operations, and what else there may be, one step for each."""
@@ -80,7 +82,23 @@ class Sample:
             "open": self._open,
             "put and get": self._copy,
         }
-        return [Step(name, _comparing(look), vital=False) for name, look in looks.items()]
+        return [Step(name, partial(self._compare, look), vital=False) for name, look in looks.items()]
+
+    def _compare(self, look: Callable[[], None]) -> str:
+        """Compare; where the tree itself is gone, no operation is to blame."""
+        if self._gone:
+            raise LeftOut("the scratch folder is gone")
+        try:
+            look()
+        except (OSError, Fault):
+            self._gone = not self.fs.exists(self.root)
+            if not self._gone:
+                raise
+            raise Fault(
+                "the scratch folder is gone: the connection broke meanwhile, or somebody removed it",
+                "try again",
+            ) from None
+        return "as it was made"
 
     def _names(self) -> list[str]:
         return [*self.folders, *self.contents, *self.targets]
@@ -220,14 +238,6 @@ def in_order(names: Iterable[str]) -> list[str]:
 def kind_of(mode: int) -> str:
     """A kind as `find` has it."""
     return {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(mode), "?")
-
-
-def _comparing(look: Callable[[], None]) -> Callable[[], str]:
-    def run() -> str:
-        look()
-        return "as it was made"
-
-    return run
 
 
 def _shown(value: object) -> str:
