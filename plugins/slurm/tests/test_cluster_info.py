@@ -151,6 +151,8 @@ def test_nodes_of_other_sites() -> None:
         reason="bad fan",
     )
     assert scontrol.nodes("No nodes in the system\n") == ()
+    (node,) = scontrol.nodes("NodeName=n1 State=DOWN*+DRAIN\n")  # as SLURM 20 writes it
+    assert node.states == ("DOWN", "DRAIN")
 
 
 def test_partitions_of_other_sites() -> None:

@@ -65,10 +65,10 @@ def _partition(fields: dict[str, str]) -> Partition:
 
 
 def _node(fields: dict[str, str]) -> Node:
-    state = re.sub(r"[*~#!%$@^-]+$", "", fields.get("State", "UNKNOWN"))
+    states = fields.get("State", "UNKNOWN").split("+")
     return Node(
         name=fields["NodeName"],
-        states=tuple(state.split("+")),
+        states=tuple(state.rstrip("*~#!%$@^-") for state in states),
         cpus=_number(fields.get("CPUTot", "")) or 0,
         allocated_cpus=_number(fields.get("CPUAlloc", "")) or 0,
         memory=_number(fields.get("RealMemory", "")) or 0,
