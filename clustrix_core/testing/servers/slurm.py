@@ -79,6 +79,9 @@ LMOD_FILES = {
     "lmod/Core/snake/3.lua": 'prepend_path("PATH", "{site}/snake/bin")\n',
     "lmod/Core/compiler/12.lua": 'prepend_path("MODULEPATH", "{site}/lmod/Compiler")\n',
     "lmod/Core/chatty/1.lua": 'LmodMessage("a message of chatty")\nsetenv("CHATTY", "1")\n',
+    "lmod/More/warns/1.lua": 'LmodWarning("warns is old")\nsetenv("WARNS", "1")\n',
+    "lmod/More/flaky/1.lua": 'setenv("FLAKY", "1")\n',
+    "lmod/More/flaky/2.lua": 'LmodError("flaky 2 is broken")\n',
     "lmod/Core/broken/1.lua": 'LmodError("the license server of broken is down")\n',
     "lmod/Compiler/library/4.lua": 'setenv("LIBRARY", "4")\n',
     "lmod/More/extra/1.lua": 'setenv("EXTRA", "1")\n',
@@ -99,7 +102,7 @@ class SlurmCluster(SshServer):
     `closed`. `slurm.conf` is where logins find it, and `/scratch/project` is a folder for everybody. There
     are modules for shells that look for them: `tool/1.0`, `snake/3` (which brings a Python), `broken/1`, and
     `extra/1` in the folder `more_modules`; with Lmod also `tool/2.0`, `chatty/1`, and `library/4`, which
-    `compiler/12` uncovers.
+    `compiler/12` uncovers, and in `more_modules` `warns/1`, `flaky/1`, and the broken `flaky/2`.
 
     Args:
         modules: the module system.

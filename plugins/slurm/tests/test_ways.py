@@ -200,6 +200,11 @@ def test_sftp_needs_a_host() -> None:
         works(ClusterConfig(cluster_type="slurm", protocol="sftp"))
 
 
+def test_a_tunnel_is_not_taken_for_this_machine() -> None:
+    with pytest.raises(ConfigError, match=r"cluster_port needs .* write cluster_host 127\.0\.0\.1"):
+        works(ClusterConfig(cluster_type="slurm", cluster_host="localhost", cluster_port=2222))
+
+
 def test_trust_takes_a_profile(cluster: SlurmCluster, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The port is in fabric's file alone."""
     folder = home / ".config" / "clustrix"

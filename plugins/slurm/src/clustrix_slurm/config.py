@@ -11,6 +11,9 @@ from clustrix_ssh import SshConfig
 USE = "use:"
 RESTORE = "restore:"
 
+# No quotes, `$`, `;` and the like: Lmod puts names that it doesn't know into the commands of a shell.
+_MODULE = re.compile(r"(?!-)[\w.+@:=/,~%^-]+")
+
 
 class SlurmConfig(SshConfig):
     """The config of the SLURM backend: that of the SSH backend, and the environment.
@@ -44,7 +47,7 @@ class SlurmConfig(SshConfig):
             if module.startswith(USE):
                 if not module.removeprefix(USE).startswith(("/", "~/")):
                     raise ValueError(f"{module!r}: the path behind use: begins with / or ~/")
-            elif not re.fullmatch(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*", module.removeprefix(RESTORE)):
+            elif not _MODULE.fullmatch(module.removeprefix(RESTORE)):
                 raise ValueError(
                     f"{module!r} is no module: give a name such as gcc or gcc/12, use:/a/folder of module "
                     "files, or restore:NAME of a saved collection"
@@ -54,5 +57,10 @@ class SlurmConfig(SshConfig):
     def _check_host(self) -> None:
         if not self.is_here:
             super()._check_host()
+        elif self.cluster_port is not None:
+            raise ValueError(
+                "cluster_port needs a cluster_host other than localhost: without one nothing goes over SSH; "
+                "for a tunnel that ends on this machine write cluster_host 127.0.0.1"
+            )
         elif self.protocol == "sftp":
             raise ValueError("protocol 'sftp' needs a cluster_host: without one nothing goes over SSH")

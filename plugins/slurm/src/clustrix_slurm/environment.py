@@ -47,8 +47,17 @@ clustrix_find_module() {
     return 1
 }
 clustrix_is_loaded() {
-    case ":$LOADEDMODULES:" in *":$1:"* | *":$1/"*) return ;; esac
+    case ":${LOADEDMODULES-}:" in *":$1:"* | *":$1/"*) return 0 ;; esac
     module is-loaded "$1" >/dev/null 2>&1
+}
+clustrix_load() {
+    clustrix_before=${LOADEDMODULES-} clustrix_status=0
+    module load "$1" APART || clustrix_status=$?
+    case ":${LOADEDMODULES-}:" in
+        *":$1:"*) return 0 ;; # Lmod fails, too, when a module only warns
+        ":$clustrix_before:") [ "$clustrix_status" = 0 ] || return "$clustrix_status" ;;
+    esac
+    clustrix_is_loaded "$1"
 }
 """
 
@@ -109,7 +118,7 @@ def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Scr
 
 def _script(config: SlurmConfig, steps: list[Step], ending: str) -> Script:
     token = secrets.token_hex(16)
-    parts = [_FUNCTIONS.replace("TOKEN", token)]
+    parts = [_FUNCTIONS.replace("TOKEN", token).replace("APART", _APART)]
     for number, step in enumerate(steps):
         parts.append(f"clustrix_begin {number}\n{step.script}\n")
     script = "".join([*parts, _READY, ending])
@@ -126,8 +135,11 @@ def _steps(config: SlurmConfig, with_module: bool = False) -> Iterator[Step]:
             "the command `module` isn't there",
             "set login_shell to true if logins have it, or leave module_loads out",
         )
+    loaded: list[str] = []
     for module in config.module_loads:
-        yield _module(module)
+        yield _module(module, loaded)
+        if not module.startswith((USE, RESTORE)):
+            loaded.append(module)
     for name, value in config.environment_variables.items():
         yield Step(
             _or_fail(f"export {name}={shlex.quote(value)}"),
@@ -142,7 +154,8 @@ def _steps(config: SlurmConfig, with_module: bool = False) -> Iterator[Step]:
         )
 
 
-def _module(module: str) -> Step:
+def _module(module: str, loaded: list[str]) -> Step:
+    """Load a module beside those that are loaded, which Lmod would also replace and only say so."""
     if module.startswith(USE):
         path = module.removeprefix(USE)
         quoted = f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
@@ -160,7 +173,11 @@ def _module(module: str) -> Step:
         )
     quoted = shlex.quote(module)
     return Step(
-        f"module load {quoted} {_APART}\n" + _or_fail(f"clustrix_is_loaded {quoted}"),
+        _or_fail(f"clustrix_load {quoted}")
+        + "".join(
+            f'\nclustrix_is_loaded {name} || clustrix_fail "$clustrix_step" it takes {name} out'
+            for name in map(shlex.quote, loaded)
+        ),
         f"the module {printable(module)!r} doesn't load",
         "`module avail` and `module spider` tell what there is; correct module_loads",
     )
