@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 
 from clustrix_core import ClusterConfig
 from clustrix_core.doctor import Check
 from clustrix_core.doctor.examination import examine
+
+Configure = Callable[..., ClusterConfig]
 
 
 def examined(config: ClusterConfig) -> dict[str, Check]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,13 +130,35 @@ def test_fabrics_gateways(cluster: SlurmCluster, home: Path, known: None) -> Non
     [
         ("connect_kwargs: {gss_auth: true}\n", "gss_auth can't be used here.*openssh"),
         ("connect_kwargs: {key_filename: /nowhere/key}\nport: many\n", "cluster_port.*fabric"),
-        ("port: [\n", "fabric's configuration .* can't be used"),
+        ("connect_kwargs: {key_filename: 5}\n", "key_filename is a path, or a list of paths"),
+        ("connect_kwargs: {disabled_algorithms: x}\n", "disabled_algorithms has a list of names"),
+        ("gateway: 5\n", "gateway of fabric's configuration is neither"),
+        ("port: [\n", "fabric's configuration .* can't be used: .* in line 2; correct"),
     ],
 )
 def test_what_is_wrong_in_fabrics_file(cluster: SlurmCluster, home: Path, text: str, said: str) -> None:
     (home / ".fabric.yml").write_text(text)
     with pytest.raises(ConfigError, match=said):
         works(by_fabric(cluster))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "connect_kwargs: {password: unseen}\n",
+        "connect_kwargs: {password: [unseen]}\n",
+        "connect_kwargs: unseen\n",
+        "connect_kwargs: {password: unseen\n",
+    ],
+)
+def test_a_password_in_fabrics_file_is_told_nobody(
+    cluster: SlurmCluster, home: Path, known: None, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / ".fabric.yml").write_text(f"port: {cluster.port}\nuser: password\n{text}")
+    with caplog.at_level(0), pytest.raises((ConfigError, ConnectionError)) as caught:
+        works(by_fabric(cluster))
+    assert "unseen" not in "".join(traceback.format_exception(caught.value))
+    assert "unseen" not in caplog.text
 
 
 def test_fabric_works_on_the_same_connection(cluster: SlurmCluster, configure: Configure) -> None:

@@ -61,7 +61,7 @@ def _row(partition: Partition) -> tuple[str, ...]:
         _time(partition.max_time) or "none",
         _time(partition.default_time) or "-",
         str(partition.total_nodes),
-        str(partition.max_nodes or "all"),
+        "all" if partition.max_nodes is None else str(partition.max_nodes),
         str(partition.total_cpus),
         _memory(partition.max_memory_per_node) if partition.max_memory_per_node else "all",
     )

@@ -8,8 +8,10 @@ transport is handed to fabric, whose commands and tunnels then work on it as wel
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -47,9 +49,10 @@ class ClusterConnection(Connection):
         settings = settings_from(config, files)
         super().__init__(settings)
         self._options = {name: files.connect_kwargs[name] for name in _LINE if name in files.connect_kwargs}
-        self.fabric = fabric.Connection(
-            settings.host, user=settings.user, port=settings.port, gateway=False, config=files
-        )
+        with _unlogged():
+            self.fabric = fabric.Connection(
+                settings.host, user=settings.user, port=settings.port, gateway=False, config=files
+            )
 
     def stages(self) -> Iterator[str | None]:
         for detail in super().stages():
@@ -70,12 +73,30 @@ def read_files() -> fabric.Config:
         ConfigError: one of them can't be read, or makes no sense.
     """
     try:
-        return fabric.Config(ssh_config=paramiko.SSHConfig())
-    except Exception as error:  # whatever strange files bring invoke to
+        with _unlogged():
+            return fabric.Config(ssh_config=paramiko.SSHConfig())
+    except Exception as error:  # whatever strange files bring invoke to; it may quote a password
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" in line {mark.line + 1}"
         raise ConfigError(
-            f"fabric's configuration (~/.fabric.yml, /etc/fabric.yml, or the like) can't be used: "
-            f"{type(error).__name__}: {printable(error)}; correct the file"
+            "fabric's configuration (~/.fabric.yml, /etc/fabric.yml, or the like) can't be used: "
+            f"{type(error).__name__}{where}; correct the file"
         ) from None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep invoke from telling the debug log all that is in the files, passwords included."""
+
+    def silence(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("invoke")
+    logger.addFilter(silence)  # one of its own for each thread
+    try:
+        yield
+    finally:
+        logger.removeFilter(silence)
 
 
 def settings_from(config: SshConfig, files: fabric.Config) -> Settings:
@@ -107,6 +128,10 @@ class _Reader:
         self, config: SshConfig, kwargs: Mapping[str, Any], gateway: Any, user: Any, port: Any
     ) -> Settings:
         _check(kwargs)
+        if gateway and not isinstance(gateway, (str, fabric.Connection)):
+            raise ConfigError(
+                "gateway of fabric's configuration is neither a command nor a fabric Connection"
+            )
         host = str(config.cluster_host)
         told = options_of(host, config.ssh_config_file)
         defaults = {
@@ -153,6 +178,20 @@ def _check(kwargs: Mapping[str, Any]) -> None:
             f"here; known are {', '.join(sorted([*_LOGIN, *_LINE, *_TIMEOUTS]))}. Kerberos (gss_…) works "
             "with ssh_client 'openssh'"
         )
+    keys = kwargs.get("key_filename") or ()
+    if not _are_texts([keys] if isinstance(keys, str) else keys):
+        raise ConfigError(
+            "connect_kwargs of fabric's configuration: key_filename is a path, or a list of paths"
+        )
+    disabled = kwargs.get("disabled_algorithms") or {}
+    if not isinstance(disabled, Mapping) or not all(map(_are_texts, disabled.values())):
+        raise ConfigError(
+            "connect_kwargs of fabric's configuration: disabled_algorithms has a list of names for each kind"
+        )
+
+
+def _are_texts(values: object) -> bool:
+    return isinstance(values, (list, tuple)) and all(isinstance(value, str) for value in values)
 
 
 def _with_keys(found: Settings, kwargs: Mapping[str, Any]) -> Settings:
