@@ -14,7 +14,7 @@ from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
 from clustrix_core.testing.servers import SlurmCluster
 from clustrix_slurm import Node, cluster_info, scontrol
-from clustrix_slurm.command import _rows
+from clustrix_slurm.command import _row, _rows
 
 Configure = Callable[..., ClusterConfig]
 
@@ -161,6 +161,8 @@ def test_partitions_of_other_sites() -> None:
     )
     assert (found.max_time, found.allowed_accounts) == (649815, ("a", "b"))
     assert (found.state, found.nodes, found.total_nodes) == ("UNKNOWN", "", 0)
+    assert _row(found)[5] == "all"
+    assert _row(found.model_copy(update={"max_nodes": 0}))[5] == "0"
 
 
 def test_modules_of_other_systems() -> None:
