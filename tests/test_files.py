@@ -116,7 +116,7 @@ def test_a_file_that_may_not_be_written_is_not_replaced(place, tmp_path: Path) -
     (tmp_path / "f").write_text("old")
     (tmp_path / "f").chmod(0o444)
     for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o777)
+        folder.chmod(folder.stat().st_mode | 0o777)  # which leaves /tmp its sticky bit
     os.seteuid(65534)
     try:
         with pytest.raises(PermissionError):
@@ -290,7 +290,7 @@ def test_group_rights_stay_with_the_group(place, tmp_path: Path, groups: list, m
     os.chown(tmp_path / "f", 65534, 50)
     (tmp_path / "f").chmod(0o660)
     for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o777)
+        folder.chmod(folder.stat().st_mode | 0o777)  # which leaves /tmp its sticky bit
     before = os.getgroups()
     os.setgroups(groups)
     os.setegid(100)
