@@ -5,13 +5,12 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import (
@@ -24,6 +23,8 @@ from clustrix_core.testing.servers import SshServer
 from clustrix_ssh import set_prompter, wire
 from clustrix_ssh.config import SshConfig
 from clustrix_ssh.settings import settings_of
+
+Configure = Callable[..., ClusterConfig]
 
 
 @pytest.fixture(autouse=True)

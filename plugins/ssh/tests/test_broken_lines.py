@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 from test_connection import LIMIT, agents
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.testing.servers import Relay, SshServer
+
+Configure = Callable[..., ClusterConfig]
 
 MANY = 30_000
 FOLDERS = 3_000

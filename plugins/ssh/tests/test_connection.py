@@ -9,17 +9,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import Relay, SshServer
 from clustrix_ssh import Question, set_prompter
+
+Configure = Callable[..., ClusterConfig]
 
 LIMIT = 60.0  # seconds after which something hangs
 

@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 
 from clustrix_core import ClusterConfig, save_config
 from clustrix_core.config import resolve
@@ -24,6 +23,8 @@ from clustrix_core.testing.servers import Relay, SshServer
 from clustrix_ssh import SshBackend, SshConfig, set_prompter
 from clustrix_ssh.connection import STAGES
 from clustrix_ssh.sftp import SftpEngine
+
+Configure = Callable[..., ClusterConfig]
 
 OPERATIONS = ["ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "count_files"]
 FILES = ["readlink", "open", "put and get"]

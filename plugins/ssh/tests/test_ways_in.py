@@ -7,16 +7,17 @@ import pty
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Configure
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import AuthenticationFailedError, ConnectionFailedError
 from clustrix_core.testing.servers import SshServer
 from clustrix_ssh import Question, set_prompter
+
+Configure = Callable[..., ClusterConfig]
 
 
 def works(config: ClusterConfig) -> bool:
