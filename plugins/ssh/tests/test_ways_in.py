@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def agent(server: SshServer, tmp_path: Path) -> Iterator[str]:
     path = str(tmp_path / "agent")
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
-        while not os.path.exists(path):
+        while not listens(path):
             assert process.poll() is None
         for name in ("two-step", "fish", "key"):
             environment = {**os.environ, "SSH_AUTH_SOCK": path}
@@ -54,6 +55,12 @@ def agent(server: SshServer, tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+def listens(path: str) -> bool:
+    """The socket is there a moment before anybody listens at it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def test_a_key_file(configure: Configure) -> None:
