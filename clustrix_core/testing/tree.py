@@ -8,6 +8,7 @@ Usage: `tree.py make ROOT PART`, `tree.py plant ROOT JSON`, `tree.py replant ROO
 `tree.py remove PATH`, `tree.py clear ROOT`.
 """
 
+import contextlib
 import json
 import os
 import stat
@@ -134,6 +135,7 @@ def make_order() -> None:
         b"b0",
     ):
         write(b"order/" + path, path)
+    write(b"order/b/sub/1")
     write(b"order/-/1")
     write(b"order/\xc3\xa9/1")
     write(b"order/\xff/1")
@@ -209,6 +211,9 @@ def make_modes() -> None:
     for mode in (0o700, 0o755, 0o1777, 0o2775):
         os.makedirs(b"modes/folder-%o" % mode)
         os.chmod(b"modes/folder-%o" % mode, mode)
+    write(b"modes/owned")
+    with contextlib.suppress(OSError):  # only root may
+        os.chown(b"modes/owned", 1, 2)
 
 
 def make_deep() -> None:

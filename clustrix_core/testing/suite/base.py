@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EACCES, ENOENT
+from errno import EACCES, ENOENT, errorcode
 from itertools import zip_longest
-from typing import Any
+from stat import S_ISDIR
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,9 +20,14 @@ from clustrix_core.models import FileInfo
 from clustrix_core.testing.asking import Gardener, Truth
 from clustrix_core.testing.place import Place
 
+PATIENCE = 60.0  # seconds after which a call is taken to hang
+SHOWN = 400  # characters of one value in a message
+
 
 class SuiteBase:
     """The fixtures. `place` is the subclass's to give."""
+
+    clustrix_promises = True  # by which the pytest plugin knows these tests
 
     pytestmark = pytest.mark.filterwarnings("error::clustrix_core.errors.PartialResultWarning")
 
@@ -94,13 +101,16 @@ def expect(actual: Any, expected: Any, promise: str) -> None:
 
 
 def _difference(actual: Any, expected: Any) -> str:
-    if not (isinstance(actual, list) and isinstance(expected, list)):
-        return f"  expected: {expected!r}\n  but got:  {actual!r}"
+    if type(actual) is not type(expected):
+        kinds = f"  a {type(expected).__name__} and not a {type(actual).__name__}"
+        return f"{_pair(actual, expected)}\n{kinds}"
+    if not isinstance(expected, list):
+        return _pair(actual, expected)
     missing = sorted(set(expected) - set(actual), key=repr)
     surplus = sorted(set(actual) - set(expected), key=repr)
-    lines = [f"  {len(expected)} expected, {len(actual)} given"]
-    lines += [f"  missing: {item!r}" for item in missing[:5]]
-    lines += [f"  too much: {item!r}" for item in surplus[:5]]
+    lines = [f"  expected: {_counted(expected)}", f"  but got:  {_counted(actual)}"]
+    lines += [f"  missing:  {_shown(item)}" for item in missing[:5]]
+    lines += [f"  too much: {_shown(item)}" for item in surplus[:5]]
     if not missing and not surplus:
         pairs = enumerate(zip_longest(expected, actual))
         at, (wanted, given) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
@@ -108,27 +118,84 @@ def _difference(actual: Any, expected: Any) -> str:
     return "\n".join(lines)
 
 
+def _pair(actual: Any, expected: Any) -> str:
+    return f"  expected: {_shown(expected)}\n  but got:  {_shown(actual)}"
+
+
+def _counted(items: list[Any]) -> str:
+    return _shown(items) if len(items) <= 3 else f"{len(items)} items"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} ... {text[-SHOWN // 2 :]}"
+
+
 @contextmanager
 def refuses(place: Place, code: int, promise: str, path: str | None = None) -> Iterator[None]:
     """Expect the `OSError` that Python would raise: type, errno, and the filename where `path` is given."""
+    right = OSError(code, os.strerror(code))
+    said = f"{promise}\n  expected: {type(right).__name__} ({errorcode[code]})"
+    said += "" if path is None else f", its filename {path!r}"
     try:
         yield
     except OSError as error:
-        _check_refusal(place, error, code, promise, path)
+        _check_refusal(place, error, right, said, path)
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{said}\n  but got:  {error!r}") from error
     else:
-        raise AssertionError(f"{promise}\n  but nothing was raised")
+        raise AssertionError(f"{said}\n  but nothing was raised")
 
 
-def _check_refusal(place: Place, error: OSError, code: int, promise: str, path: str | None) -> None:
-    said = f"{promise}\n  but this was raised: {error!r}, filename {error.filename!r}"
-    assert not isinstance(error, ClustrixError), said
-    if place.has("fine_errno") or code in (ENOENT, EACCES):
-        assert error.errno == code, f"{said}\n  the errno should be {os.strerror(code)!r}"
-        assert isinstance(error, type(OSError(code, ""))), f"{said}\n  the type is wrong"
+def _check_refusal(place: Place, error: OSError, right: OSError, said: str, path: str | None) -> None:
+    said += f"\n  but got:  {error!r}, its filename {error.filename!r}"
+    if place.has("fine_errno") or right.errno in (ENOENT, EACCES):
+        assert error.errno == right.errno, f"{said}\n  the errno is wrong"
+        assert isinstance(error, type(right)), f"{said}\n  the type is wrong"
+    assert not isinstance(error, ClustrixError), f"{said}\n  an OSError of Python's own is due"
     if path is not None:
-        assert below_root(place, error.filename) == below_root(place, path), f"{said}\n  for {path!r}"
+        assert below_root(place, error.filename) == below_root(place, path), (
+            f"{said}\n  the filename is wrong"
+        )
     host = getattr(place.config, "cluster_host", None)
     assert not host or host in str(error), f"{said}\n  it should name the host {host!r}"
+
+
+@contextmanager
+def raises(kind: type[Exception], promise: str, saying: str = "") -> Iterator[None]:
+    """Expect an error of this kind, whose message has `saying` in it."""
+    said = f"{promise}\n  expected: {kind.__name__}"
+    said += f" with {saying!r} in its message" if saying else ""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, kind) or saying not in str(error):
+            raise AssertionError(f"{said}\n  but got:  {error!r}") from error
+    else:
+        raise AssertionError(f"{said}\n  but nothing was raised")
+
+
+def in_time(work: Callable[[], object], promise: str) -> None:
+    """Do the work in a thread of its own: should it hang, that is a broken promise, not a run without end."""
+    failures: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        raise AssertionError(
+            f"{promise}\n  expected: an answer\n  but got:  none within {PATIENCE:g} seconds"
+        )
+    for failure in failures:
+        raise failure
 
 
 def below_root(place: Place, path: object) -> str:
@@ -136,7 +203,19 @@ def below_root(place: Place, path: object) -> str:
     return str(path).removeprefix(place.root.rstrip("/") + "/").rstrip("/")
 
 
-def facts(place: Place, found: Sequence[FileInfo] | Sequence[list[Any]]) -> list[tuple[Any, ...]]:
+class Facts(NamedTuple):
+    """What can be compared of one file."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    mode: int
+    uid: int | None
+    gid: int | None
+    nlink: int | None
+
+
+def facts(place: Place, found: Sequence[FileInfo] | Sequence[list[Any]]) -> list[Facts]:
     """`FileInfo`s, or the oracle's records, as what can be compared on this place."""
     return [_facts(place, _told(place, one) if isinstance(one, list) else _record(one)) for one in found]
 
@@ -148,13 +227,28 @@ def _told(place: Place, record: list[Any]) -> list[Any]:
 
 def _record(info: FileInfo) -> list[Any]:
     assert isinstance(info, FileInfo), f"detail and stat give FileInfo objects, not {info!r}"
+    check_derived(info)
     return [info.path, info.size, info.mtime_ns, info.mode, info.uid, info.gid, info.nlink]
 
 
-def _facts(place: Place, record: list[Any]) -> tuple[Any, ...]:
-    path, size, mtime_ns, mode, uid, gid, nlink = record
+def check_derived(info: FileInfo) -> None:
+    """The fields that follow from others do so."""
+    where = f"of {info.path!r}"
+    expect(info.is_dir, S_ISDIR(info.mode), f"is_dir {where} is that of the mode")
+    permissions = oct(0o1000 | info.mode & 0o777)[-3:]
+    expect(info.permissions, permissions, f"permissions {where} are the mode's last three octal digits")
+    seconds, rest = divmod(info.mtime_ns, 10**9)
+    expect(
+        info.modified, seconds + 1e-9 * rest, f"modified {where} is in seconds, the float that os.stat gives"
+    )
+    name = info.path.rstrip("/").rpartition("/")[2] or "/"
+    expect(info.name, name, f"name {where} is the last component of the path, without a slash")
+
+
+def _facts(place: Place, record: list[Any]) -> Facts:
+    of = Facts(*record)
     if not place.has("subsecond_mtime"):
-        mtime_ns = mtime_ns // 10**9 * 10**9
-    if not place.has("mtime_before_1970") and path.startswith("times/"):
-        mtime_ns = max(mtime_ns, 0)
-    return path, size, mtime_ns, mode, uid, gid, nlink
+        of = of._replace(mtime_ns=of.mtime_ns // 10**9 * 10**9)
+    if not place.has("mtime_before_1970") and of.path.startswith("times/"):
+        of = of._replace(mtime_ns=max(of.mtime_ns, 0))
+    return of

@@ -14,7 +14,7 @@ from clustrix_core.errors import UnsupportedOperationError
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Gardener, Truth, packed
 from clustrix_core.testing.place import Place
-from clustrix_core.testing.suite.base import SuiteBase, expect, refuses
+from clustrix_core.testing.suite.base import SuiteBase, expect, raises, refuses
 from clustrix_core.testing.suite.errors import as_stranger
 from clustrix_core.testing.suite.matching import NAMES
 
@@ -50,11 +50,11 @@ class FileTests(SuiteBase):
                 expect(file.read(), "top.csv", "open reads a file")
             return
         (tmp_path / "source").write_bytes(b"")
-        with pytest.raises(UnsupportedOperationError):
+        with raises(UnsupportedOperationError, "open, which is declared missing, says so"):
             fs.open("project/top.csv")
-        with pytest.raises(UnsupportedOperationError):
+        with raises(UnsupportedOperationError, "get, which is declared missing, says so"):
             fs.get("project/top.csv", tmp_path / "target")
-        with pytest.raises(UnsupportedOperationError):
+        with raises(UnsupportedOperationError, "put, which is declared missing, says so"):
             fs.put(tmp_path / "source", "new")
 
     # Reading
@@ -71,7 +71,7 @@ class FileTests(SuiteBase):
             expect(file.read(), "\x00ÿ\r\n", "open takes an encoding")
         with files.open(f"{folder}/raw", "rb") as file:
             expect(file.read(), b"\x00\xff\r\n", "mode rb gives the bytes as they are")
-        with pytest.raises(UnicodeDecodeError), files.open(f"{folder}/raw") as file:
+        with raises(UnicodeDecodeError, "open decodes strictly"), files.open(f"{folder}/raw") as file:
             file.read()
         with files.open(f"{folder}/raw", errors="replace", newline="") as file:
             expect(file.read(), "\x00\ufffd\r\n", "open takes a way to handle encoding errors")
@@ -86,7 +86,7 @@ class FileTests(SuiteBase):
             expect(file.read(), b"", "at the end there is nothing more")
             assert file.readable(), "a file that is open for reading is readable"
             assert not file.writable(), "a file that is open for reading is not writable"
-            with pytest.raises(io.UnsupportedOperation):
+            with raises(io.UnsupportedOperation, "a file that is open for reading is not written"):
                 file.write(b"x")
 
     def test_open_reads_sizes_over_4_gib(self, files: ClusterFilesystem) -> None:
@@ -262,7 +262,7 @@ class FileTests(SuiteBase):
 
     @pytest.mark.parametrize("mode", ["", "q", "rw", "rbt", "w+x"])
     def test_open_refuses_unknown_modes(self, files: ClusterFilesystem, mode: str) -> None:
-        with pytest.raises(ValueError, match="mode"):
+        with raises(ValueError, f"open refuses the mode {mode!r}", saying="mode"):
             files.open("project/top.csv", mode).close()
 
     # get and put
@@ -377,11 +377,11 @@ class FileTests(SuiteBase):
             files.get(f"{folder}/missing", target)
         with refuses(place, EISDIR, "get of a folder raises"):
             files.get(f"{folder}/sub", target)
-        with pytest.raises(FileNotFoundError):
+        with raises(FileNotFoundError, "get into a missing folder raises"):
             files.get(f"{folder}/old", tmp_path / "missing" / "target")
-        with pytest.raises(FileNotFoundError):
+        with raises(FileNotFoundError, "put of a missing file raises"):
             files.put(tmp_path / "missing", f"{folder}/new")
-        with pytest.raises(IsADirectoryError):
+        with raises(IsADirectoryError, "put of a folder raises"):
             files.put(tmp_path, f"{folder}/new")
         with refuses(place, ENOENT, "put into a missing folder raises"):
             files.put(source, f"{folder}/missing/new")

@@ -14,7 +14,7 @@ from clustrix_core.hookspecs import EntryType
 from clustrix_core.stream import StreamEnd
 from clustrix_core.testing.asking import Truth
 from clustrix_core.testing.place import Place
-from clustrix_core.testing.suite.base import SuiteBase, expect, facts, refuses
+from clustrix_core.testing.suite.base import SuiteBase, expect, facts, in_time, raises, refuses
 
 TYPES: list[EntryType] = ["f", "d", "l"]
 SPELLINGS = [
@@ -159,7 +159,9 @@ class FindingTests(SuiteBase):
         deeper = {path for path in found if "/up/" in path or "/self/" in path}
         assert not deeper, f"find stops where a folder is its own ancestor: {deeper}"
         subs = {f"links/{name}/sub" for name in behind - {"absolute"}}
-        order = {f"links/absolute/{name}" for name in ("-", "a", "a/y", "b", "b-", "b.d", "é", "\udcff")}
+        order = {
+            f"links/absolute/{name}" for name in ("-", "a", "a/y", "b", "b-", "b/sub", "b.d", "é", "\udcff")
+        }
         expect(
             set(found) - loops - {f"links/{name}" for name in behind},
             subs | order,
@@ -229,14 +231,14 @@ class FindingTests(SuiteBase):
 
     def test_find_refuses_a_depth_below_one(self, fs: ClusterFilesystem) -> None:
         for depth in (0, -1):
-            with pytest.raises(ValueError, match="max_depth"):
+            with raises(ValueError, f"find refuses max_depth={depth}", saying="max_depth"):
                 fs.find("*", max_depth=depth)
 
     def test_find_refuses_unknown_choices(self, fs: ClusterFilesystem) -> None:
         unknown: Any = "x"
-        with pytest.raises(ValueError, match="type"):
+        with raises(ValueError, "find refuses type='x'", saying="type"):
             fs.find("*", type=unknown)
-        with pytest.raises(ValueError, match="on_error"):
+        with raises(ValueError, "find refuses on_error='x'", saying="on_error"):
             fs.find("*", on_error=unknown)
 
     def test_find_goes_a_thousand_levels_down(self, fs: ClusterFilesystem) -> None:
@@ -309,17 +311,26 @@ class FindingTests(SuiteBase):
         expect(ends[0].count, told, "a stream that is exhausted tells how many items there were")
         expect([end.error for end in ends], [None, None], "closing a stream is no error")
 
+    def test_iterfind_streams_its_results(self, fs: ClusterFilesystem) -> None:
+        sizes = [len(batch) for batch in fs.iterfind("*", "deep", type="d").batches()]
+        expect(sum(sizes), 1000, "a stream's batches hold all of find's results")
+        promise = "iterfind gives results as they come: no list of all that is in a thousand folders"
+        expect(len(sizes) > 1, True, promise)
+
     def test_iterfind_streams_side_by_side(self, fs: ClusterFilesystem) -> None:
         told = fs.find("*", "flat")
-        with fs.iterfind("*", "flat") as one, fs.iterfind("*", "flat") as other:
-            pairs = []
-            for pair in zip(one, other, strict=True):
-                pairs.append(pair)
-                if len(pairs) == 100:
-                    expect(fs.isdir("flat"), True, "other calls work while streams are open")
-        expect(
-            pairs, list(zip(told, told, strict=True)), "streams of one filesystem don't disturb each other"
-        )
+
+        def read_both() -> None:
+            with fs.iterfind("*", "flat") as one, fs.iterfind("*", "flat") as other:
+                pairs = []
+                for pair in zip(one, other, strict=True):
+                    pairs.append(pair)
+                    if len(pairs) == 100:
+                        expect(fs.isdir("flat"), True, "other calls work while streams are open")
+            promise = "streams of one filesystem don't disturb each other"
+            expect(pairs, list(zip(told, told, strict=True)), promise)
+
+        in_time(read_both, "streams of one filesystem, and other calls, don't wait for each other")
 
     def test_find_reports_progress(self, fs: ClusterFilesystem) -> None:
         seen: list[tuple[int, int | None]] = []

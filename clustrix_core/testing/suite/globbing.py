@@ -10,7 +10,7 @@ import pytest
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.asking import Gardener, Truth
 from clustrix_core.testing.place import Place
-from clustrix_core.testing.suite.base import SuiteBase, expect, refuses
+from clustrix_core.testing.suite.base import SuiteBase, expect, raises, refuses
 from clustrix_core.testing.suite.finding import check_progress
 from clustrix_core.testing.suite.matching import NAMES, WILD
 
@@ -262,7 +262,7 @@ class GlobbingTests(SuiteBase):
         ten = "{0,1,2,3,4,5,6,7,8,9}"
         expect(fs.glob(ten * 4, "hollow/empty"), [], "10,000 expansions are allowed")
         for pattern in (ten * 4 + "{a,b}", "{a,b}" * 14, "{a,b}" * 64):
-            with pytest.raises(ValueError, match="10"):
+            with raises(ValueError, "over 10,000 expansions are refused", saying="10"):
                 fs.glob(pattern, "hollow/empty")
 
     @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ class GlobbingTests(SuiteBase):
 
     @pytest.mark.parametrize("pattern", ["", "a\0b"])
     def test_glob_refuses_patterns_that_cannot_match(self, fs: ClusterFilesystem, pattern: str) -> None:
-        with pytest.raises(ValueError, match=r"\w"):
+        with raises(ValueError, f"glob refuses the pattern {pattern!r}"):
             fs.glob(pattern)
 
     def test_glob_reports_progress(self, fs: ClusterFilesystem) -> None:

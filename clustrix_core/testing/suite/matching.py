@@ -7,7 +7,7 @@ import pytest
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.hookspecs import EntryType
 from clustrix_core.testing.asking import Truth, unpacked
-from clustrix_core.testing.suite.base import SuiteBase, expect
+from clustrix_core.testing.suite.base import SuiteBase, expect, raises
 from clustrix_core.testing.tree import ODD_NAMES
 
 NAMES = [unpacked(name.decode("latin-1")) for name in ODD_NAMES]
@@ -235,9 +235,9 @@ class MatchingTests(SuiteBase):
 
     @pytest.mark.parametrize("pattern", ["/x", "/", "../x", "..//x", "x/", "**/", "", "a\0b"])
     def test_find_refuses_patterns_that_cannot_match(self, fs: ClusterFilesystem, pattern: str) -> None:
-        with pytest.raises(ValueError, match=r"\w"):
+        with raises(ValueError, f"find refuses the pattern {pattern!r}"):
             fs.find(pattern)
-        with pytest.raises(ValueError, match=r"\w"):
+        with raises(ValueError, f"count_files refuses the pattern {pattern!r}"):
             fs.count_files(".", pattern)
 
 
