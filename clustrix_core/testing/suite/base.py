@@ -150,17 +150,19 @@ def refuses(place: Place, code: int, promise: str, path: str | None = None) -> I
 
 
 def _check_refusal(place: Place, error: OSError, right: OSError, said: str, path: str | None) -> None:
-    said += f"\n  but got:  {error!r}, its filename {error.filename!r}"
-    if place.has("fine_errno") or right.errno in (ENOENT, EACCES):
-        assert error.errno == right.errno, f"{said}\n  the errno is wrong"
-        assert isinstance(error, type(right)), f"{said}\n  the type is wrong"
-    assert not isinstance(error, ClustrixError), f"{said}\n  an OSError of Python's own is due"
-    if path is not None:
-        assert below_root(place, error.filename) == below_root(place, path), (
-            f"{said}\n  the filename is wrong"
-        )
     host = getattr(place.config, "cluster_host", None)
-    assert not host or host in str(error), f"{said}\n  it should name the host {host!r}"
+    is_known = place.has("fine_errno") or right.errno in (ENOENT, EACCES)
+    wrong = [
+        ("the errno is wrong", is_known and error.errno != right.errno),
+        ("the type is wrong", is_known and not isinstance(error, type(right))),
+        ("an OSError of Python's own is due", isinstance(error, ClustrixError)),
+        ("the filename is wrong", path and below_root(place, error.filename) != below_root(place, path)),
+        (f"it should name the host {host!r}", host and host not in str(error)),
+    ]
+    findings = [f"  {finding}" for finding, is_so in wrong if is_so]
+    if findings:
+        got = f"  but got:  {error!r}, its filename {error.filename!r}"
+        raise AssertionError("\n".join([said, got, *findings]))
 
 
 @contextmanager

@@ -84,8 +84,8 @@ class FileTests(SuiteBase):
             file.seek(-4, io.SEEK_END)
             expect(file.read(), b"ent\n", "a file is sought from its end")
             expect(file.read(), b"", "at the end there is nothing more")
-            assert file.readable(), "a file that is open for reading is readable"
-            assert not file.writable(), "a file that is open for reading is not writable"
+            can = (file.readable(), file.writable())
+            expect(can, (True, False), "a file that is open for reading is readable, and not writable")
             with raises(io.UnsupportedOperation, "a file that is open for reading is not written"):
                 file.write(b"x")
 
@@ -110,7 +110,7 @@ class FileTests(SuiteBase):
             digest = truth("digest", path=f"{folder}/{name}")
             expect(digest, sha256(content).hexdigest(), "the file holds exactly what was written")
             with files.open(f"{folder}/{name}", "rb") as file:
-                assert file.read() == content, "what was written is read again"
+                expect(file.read(), content, "what was written is read again")
         self.check_folder(truth, folder, ["link", "new", "old", "sub"])
 
     def test_open_writes_text(self, files: ClusterFilesystem, truth: Truth, folder: str) -> None:
@@ -278,7 +278,7 @@ class FileTests(SuiteBase):
             digest = truth("digest", path=f"{folder}/{name}")
             expect(digest, sha256(content).hexdigest(), "put makes an exact copy")
             expect(files.get(f"{folder}/{name}", target), len(content), "get returns the number of bytes")
-            assert target.read_bytes() == content, "get makes an exact copy"
+            expect(target.read_bytes(), content, "get makes an exact copy")
         self.check_folder(truth, folder, ["link", "new", "old", "sub"])
         expect(
             sorted(path.name for path in tmp_path.iterdir()),
@@ -350,7 +350,7 @@ class FileTests(SuiteBase):
     def test_get_follows_links(self, files: ClusterFilesystem, folder: str, tmp_path: Path) -> None:
         files.get(f"{folder}/link", tmp_path / "target")
         expect((tmp_path / "target").read_bytes(), OLD, "get follows a link")
-        assert not (tmp_path / "target").is_symlink(), "get copies what the link points to"
+        expect((tmp_path / "target").is_symlink(), False, "get copies what the link points to")
 
     def test_get_and_put_report_progress(self, files: ClusterFilesystem, folder: str, tmp_path: Path) -> None:
         (tmp_path / "source").write_bytes(LARGE)
@@ -363,7 +363,7 @@ class FileTests(SuiteBase):
             f"{folder}/new", tmp_path / "target", progress=lambda done, total: received.append((done, total))
         )
         for name, seen in (("put", sent), ("get", received)):
-            assert seen, f"{name} calls progress"
+            expect(bool(seen), True, f"{name} calls progress")
             counts = [done for done, _ in seen]
             expect(counts, sorted(counts), f"{name}'s progress never goes back")
             expect(seen[-1], (len(LARGE), len(LARGE)), f"{name}'s progress ends at the total")
@@ -387,7 +387,7 @@ class FileTests(SuiteBase):
             files.put(source, f"{folder}/missing/new")
         with refuses(place, ENOTDIR, "put below a file raises"):
             files.put(source, f"{folder}/old/new")
-        assert not target.exists(), "a get that failed leaves nothing behind"
+        expect(target.exists(), False, "a get that failed leaves nothing behind")
         self.check_folder(truth, folder, ["link", "old", "sub"])
 
     def check_folder(self, truth: Truth, folder: str, names: list[str]) -> None:

@@ -37,8 +37,9 @@ class ListingTests(SuiteBase):
 
     def test_ls_gives_dotfiles_but_not_the_folder_and_its_parent(self, fs: ClusterFilesystem) -> None:
         names = fs.ls("odd/files")
-        assert {".hidden", ".csv", "...", "..x"} <= set(names), "ls gives dotfiles, too"
-        assert not {".", ".."} & set(names), "ls leaves out . and .."
+        dotted = sorted(name for name in names if name.startswith("."))
+        told = ["...", "..x", ".csv", ".hidden", ".hidden.csv"]
+        expect(dotted, told, "ls gives dotfiles, too, and leaves out . and ..")
 
     @pytest.mark.parametrize("path", SPELLINGS)
     def test_ls_takes_every_spelling_of_a_path(self, fs: ClusterFilesystem, truth: Truth, path: str) -> None:
@@ -67,7 +68,8 @@ class ListingTests(SuiteBase):
         expect(fs.ls("deep" + "/d" * 1000), ["bottom.csv"], "ls works a thousand levels down")
 
     def test_ls_shows_a_tilde_as_it_is(self, fs: ClusterFilesystem) -> None:
-        assert {"~", "~root"} <= set(fs.ls()), "ls gives bare names, a tilde included"
+        names = [name for name in fs.ls() if "~" in name]
+        expect(names, ["~", "~root"], "ls gives bare names, a tilde included")
         expect(fs.ls("./~"), ["inner.csv"], "./~ is the entry, not the home folder")
 
     @pytest.mark.parametrize(
