@@ -42,6 +42,8 @@ class Place:
             to what the user of `python` has closed to others.
         missing: the names of the capabilities (see `CAPABILITIES`) that the backend lacks. All that
             isn't named here is tested in full.
+        own_home: whether the home folder in the place is one that was made for the suite, which holds
+            `notes.csv`, `.profile` and `sub/more.csv`. Where it isn't, tests that list it are skipped.
     """
 
     config: ClusterConfig
@@ -49,6 +51,7 @@ class Place:
     python: Callable[[bytes, list[str]], bytes]
     unprivileged: Callable[[], AbstractContextManager[ClusterConfig]]
     missing: frozenset[str] = frozenset()
+    own_home: bool = True
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.missing) - set(CAPABILITIES))
@@ -66,16 +69,20 @@ class Place:
 
 @contextmanager
 def local_place(
-    config: Callable[[str], ClusterConfig] | None = None, *, missing: frozenset[str] = frozenset()
+    config: Callable[[str], ClusterConfig] | None = None,
+    *,
+    missing: frozenset[str] = frozenset(),
+    folder: str | None = None,
 ) -> Iterator[Place]:
     """A scratch place on this machine, with a home folder of its own, removed afterwards.
 
     Args:
         config: makes the config from the path of the scratch folder; by default that of the local backend.
         missing: the capabilities that the backend lacks.
+        folder: where to make it; by default where temporary files go.
     """
     make_config = config or _local_config
-    base = os.path.realpath(tempfile.mkdtemp(prefix="clustrix-suite-"))
+    base = os.path.realpath(tempfile.mkdtemp(prefix="clustrix-suite-", dir=folder))
     try:
         os.chmod(base, 0o755)
         root, home = os.path.join(base, "root"), os.path.join(base, "home")

@@ -1,4 +1,4 @@
-"""The pytest plugin: failures in the conformance suite explain themselves."""
+"""The pytest plugin: the options of the conformance suite, and failures that explain themselves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ from collections.abc import Generator
 import pytest
 
 pytest.register_assert_rewrite("clustrix_core.testing.suite", "clustrix_core.testing.properties")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("clustrix", "Clustrix: pytest --pyargs clustrix_core.testing.conformance")
+    group.addoption(
+        "--clustrix-profile",
+        metavar="NAME",
+        help="the profile that leads to the place; without it the active config does",
+    )
+    group.addoption(
+        "--clustrix-missing",
+        metavar="NAMES",
+        default="",
+        help="the capabilities that the backend lacks, with commas between them",
+    )
+    group.addoption(
+        "--clustrix-python",
+        metavar="COMMAND",
+        help="a command that starts a Python in the place, which runs what it reads: ssh host python3 -",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if not any(argument.startswith("clustrix_core.testing.conformance") for argument in config.args):
+        return None
+    from clustrix_core import API_VERSION, __version__
+
+    return f"clustrix: the conformance suite of API version {API_VERSION}, clustrix-core {__version__}"
 
 
 @pytest.hookimpl(wrapper=True)

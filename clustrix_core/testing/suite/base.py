@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from clustrix_core.engine import is_at_home
 from clustrix_core.errors import ClustrixError
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.models import FileInfo
@@ -56,6 +57,14 @@ class SuiteBase:
     def fs(cls, place: Place, tree: None) -> Iterator[ClusterFilesystem]:
         with ClusterFilesystem(place.config) as fs:
             yield fs
+
+    @pytest.fixture(autouse=True)
+    def a_home_of_its_own(self, request: pytest.FixtureRequest, place: Place) -> None:
+        """Somebody's own home folder may be large, and change: it isn't listed."""
+        call = getattr(request.node, "callspec", None)
+        given = [call.params.get(name, "") for name in ("path", "root")] if call else []
+        if not place.own_home and any(is_at_home(path) for path in given):
+            pytest.skip("the home folder wasn't made for the suite")
 
     @pytest.fixture(autouse=True)
     def hard_links_may_be_mentioned(self, place: Place) -> Iterator[None]:

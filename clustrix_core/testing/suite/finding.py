@@ -107,7 +107,7 @@ class FindingTests(SuiteBase):
     def test_find_results_lead_back_into_stat_and_open(
         self, fs: ClusterFilesystem, truth: Truth, place: Place
     ) -> None:
-        for root in (".", "odd", "./~", "~", place.root + "/order"):
+        for root in (".", "odd", "./~", place.root + "/order", *["~"] * place.own_home):
             found = fs.find("*", root)
             infos = fs.stat(found, on_error="return")
             lost = [path for path, info in zip(found, infos, strict=True) if isinstance(info, OSError)]
