@@ -68,11 +68,13 @@ CONFORMANCE = """
 import pytest
 from clustrix_core.testing import BackendSuite, local_place
 
+@pytest.fixture(scope="module")
+def place():
+    with local_place() as place:
+        yield place
+
 class TestLocal(BackendSuite):
-    @pytest.fixture(scope="class")
-    def place(self):
-        with local_place() as place:
-            yield place
+    pass
 """
 
 

@@ -51,6 +51,8 @@ class Faulty(LocalBackend):
 
     missing: Iterable[str] = ()
     """The capabilities that its place declares as missing."""
+    patience = 60.0
+    """How long the suite waits for it, in seconds."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -431,6 +433,8 @@ class LoadsBeforeItStreams(Faulty):
 
 @breaks("`iterfind`", "test_iterfind_streams_side_by_side")
 class BlocksWhileItStreams(Faulty):
+    patience = 0.5
+
     def __init__(self, config):
         super().__init__(config)
         self.lock = threading.Lock()
@@ -1254,6 +1258,20 @@ class SharesStateBetweenThreads(Faulty):
     def glob(self, **given):
         self.path = given["path"]
         return super().glob(**given)
+
+
+@breaks("which is read at each call", "test_sixteen_threads_get_right_answers")
+class BlocksUnderThreads(Faulty):
+    patience = 0.5
+    inside = 0
+
+    def ls(self, **given):
+        self.inside += 1
+        time.sleep(0.001)
+        if self.inside > 1:
+            threading.Event().wait()  # for ever
+        self.inside -= 1
+        return super().ls(**given)
 
 
 # --- limits, declared and not

@@ -28,7 +28,7 @@ import pytest
 import clustrix_core
 from clustrix_core import ClusterConfig, hookspecs
 from clustrix_core.cli.app import cli
-from clustrix_core.testing import CAPABILITIES
+from clustrix_core.testing import CAPABILITIES, BackendSuite
 from fakedist import FakeSite
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -273,6 +273,16 @@ def test_config_field_is_documented(name: str) -> None:
     field = ClusterConfig.model_fields[name]
     default = "none" if field.default is None else f"`{field.default}`" if field.default else "empty"
     assert f"| `{name}` | {default} | {field.description} |\n" in (DOCS / "configuration.md").read_text()
+
+
+@pytest.mark.parametrize("part", BackendSuite.__bases__, ids=lambda part: part.__name__)
+def test_class_of_the_suite_is_documented(part: type) -> None:
+    assert f"\n`{part.__name__}`\n: " in (DOCS / "conformance-suite.md").read_text()
+
+
+@pytest.mark.parametrize("option", ["profile NAME", "missing NAMES", "python COMMAND"])
+def test_option_of_the_suite_is_documented(option: str) -> None:
+    assert f"| `--clustrix-{option}` |" in (DOCS / "conformance-suite.md").read_text()
 
 
 @pytest.mark.parametrize("name", CAPABILITIES)

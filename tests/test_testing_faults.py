@@ -14,6 +14,8 @@ import faulty_backends
 import pytest
 from faulty_backends import FAULTS, Fault, Limited
 
+from clustrix_core.testing import BackendSuite
+
 SEMANTICS = Path(__file__).resolve().parents[1] / "docs" / "semantics.md"
 
 NO_PROMISES = (
@@ -26,14 +28,14 @@ SUITES = """
 from dataclasses import replace
 
 import pytest
+
+from clustrix_core.testing import BackendSuite
 from clustrix_core import ClusterConfig
 from clustrix_core.testing import CAPABILITIES, BackendSuite, local_place
 from clustrix_core.testing.asking import Gardener
 from clustrix_core.testing.place import as_nobody
 from clustrix_core.testing.suite import base
 from faulty_backends import FAULTS
-
-base.PATIENCE = 0.5  # seconds
 
 @pytest.fixture(scope="module")
 def shared():
@@ -48,7 +50,11 @@ def place(request, shared):
     return replace(shared, config=config, unprivileged=lambda: as_nobody(config), missing=missing)
 
 class SharedTree(BackendSuite):
-    backend, missing = "local", ()
+    backend, missing, patience = "local", (), 60.0
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch):
+        monkeypatch.setattr(base, "PATIENCE", self.patience)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -63,7 +69,7 @@ class TestLimited(SharedTree):
 
 for fault in FAULTS:
     name = fault.backend.__name__
-    fields = {"backend": name.lower(), "missing": fault.backend.missing}
+    fields = {"backend": name.lower(), "missing": fault.backend.missing, "patience": fault.backend.patience}
     globals()[f"Test{name}"] = type(f"Test{name}", (SharedTree,), fields)
 """
 
@@ -138,6 +144,11 @@ def test_every_row_of_the_law_has_a_fault() -> None:
     promises = [fault.promise for fault in FAULTS]
     bare = [row for row in rows_of_the_law() if not any(promise in row for promise in promises)]
     assert [row for row in bare if not row.startswith(NO_PROMISES)] == []
+
+
+@pytest.mark.parametrize("part", BackendSuite.__bases__, ids=lambda part: part.__name__)
+def test_every_class_of_the_suite_catches_faults(part: type) -> None:
+    assert [fault for fault in FAULTS if hasattr(part, fault.test.partition("[")[0])]
 
 
 def rows_of_the_law() -> Iterator[str]:

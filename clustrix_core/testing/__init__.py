@@ -12,6 +12,7 @@ A backend's author writes one fixture and one subclass:
     class TestAcme(BackendSuite):
         pass
 
+`pytest --pyargs clustrix_core.testing.conformance --clustrix-profile NAME` runs it on the place of a profile.
 `clustrix_core.testing.properties.PropertySuite`, used in the same way, adds property-based tests; it needs
 hypothesis, which `pip install "clustrix-core[testing]"` brings along with pytest.
 """

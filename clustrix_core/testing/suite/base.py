@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EACCES, ENOENT, errorcode
-from itertools import zip_longest
 from stat import S_ISDIR
 from typing import Any, NamedTuple
+from unicodedata import is_normalized
 
 import pytest
 
@@ -115,15 +117,14 @@ def _difference(actual: Any, expected: Any) -> str:
         return f"{_pair(actual, expected)}\n{kinds}"
     if not isinstance(expected, list):
         return _pair(actual, expected)
-    missing = sorted(set(expected) - set(actual), key=repr)
-    surplus = sorted(set(actual) - set(expected), key=repr)
+    missing, surplus = Counter(expected) - Counter(actual), Counter(actual) - Counter(expected)
     lines = [f"  expected: {_counted(expected)}", f"  but got:  {_counted(actual)}"]
-    lines += [f"  missing:  {_shown(item)}" for item in missing[:5]]
-    lines += [f"  too much: {_shown(item)}" for item in surplus[:5]]
+    lines += [f"  missing:  {_shown(item)}" for item in sorted(missing, key=repr)[:5]]
+    lines += [f"  too much: {_shown(item)}" for item in sorted(surplus, key=repr)[:5]]
     if not missing and not surplus:
-        pairs = enumerate(zip_longest(expected, actual))
+        pairs = enumerate(zip(expected, actual, strict=True))
         at, (wanted, given) = next((at, pair) for at, pair in pairs if pair[0] != pair[1])
-        lines.append(f"  the order or the number of copies: item {at} should be {wanted!r} but is {given!r}")
+        lines.append(f"  the order breaks: item {at} should be {_shown(wanted)} but is {_shown(given)}")
     return "\n".join(lines)
 
 
@@ -137,6 +138,7 @@ def _counted(items: list[Any]) -> str:
 
 def _shown(value: object) -> str:
     text = repr(value)
+    text = text if is_normalized("NFC", text) else ascii(value)  # the two would look the same
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} ... {text[-SHOWN // 2 :]}"
 
 
@@ -188,25 +190,28 @@ def raises(kind: type[Exception], promise: str, saying: str = "") -> Iterator[No
         raise AssertionError(f"{said}\n  but nothing was raised")
 
 
-def in_time(work: Callable[[], object], promise: str) -> None:
-    """Do the work in a thread of its own: should it hang, that is a broken promise, not a run without end."""
+def in_time(promise: str, *works: Callable[[], object]) -> None:
+    """Do each in a thread of its own: should one hang, that is a broken promise, not a run without end."""
     failures: list[BaseException] = []
 
-    def do() -> None:
+    def do(work: Callable[[], object]) -> None:
         try:
             work()
         except BaseException as failure:
             failures.append(failure)
 
-    thread = threading.Thread(target=do, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    if thread.is_alive():
+    threads = [threading.Thread(target=do, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    for failure in failures:
+        raise failure
+    if any(thread.is_alive() for thread in threads):
         raise AssertionError(
             f"{promise}\n  expected: an answer\n  but got:  none within {PATIENCE:g} seconds"
         )
-    for failure in failures:
-        raise failure
 
 
 def below_root(place: Place, path: object) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.testing.place import Place
-from clustrix_core.testing.suite.base import SuiteBase, expect
+from clustrix_core.testing.suite.base import SuiteBase, expect, in_time
 
 THREADS = 16
 ROUNDS = 4
@@ -24,19 +24,17 @@ class ConcurrencyTests(SuiteBase):
                 name = names[(number + turn) % len(names)]
                 expect(operations[name](), told[name], f"{name} gives the same in thread {number} as alone")
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            for done in [pool.submit(work, number) for number in range(THREADS)]:
-                done.result()
+        in_time("sixteen threads all get answers", *[partial(work, number) for number in range(THREADS)])
 
     def test_threads_that_open_the_place_at_once_share_it(self, fs: ClusterFilesystem, place: Place) -> None:
-        def visit(number: int) -> list[str]:
-            with ClusterFilesystem(place.config) as own:
-                return own.ls("order")
+        told, promise = fs.ls("order"), "filesystems that are opened at once all work"
 
-        told = fs.ls("order")
-        with ThreadPoolExecutor(THREADS) as pool:
-            for names in pool.map(visit, range(2 * THREADS)):
-                expect(names, told, "filesystems that are opened at once all work")
+        def visit() -> None:
+            for _ in range(2):
+                with ClusterFilesystem(place.config) as own:
+                    expect(own.ls("order"), told, promise)
+
+        in_time(promise, *[visit] * THREADS)
 
 
 def operations_of(fs: ClusterFilesystem) -> dict[str, Callable[[], object]]:

@@ -329,7 +329,7 @@ class FindingTests(SuiteBase):
             promise = "streams of one filesystem don't disturb each other"
             expect(pairs, list(zip(told, told, strict=True)), promise)
 
-        in_time(read_both, "streams of one filesystem, and other calls, don't wait for each other")
+        in_time("streams of one filesystem, and other calls, don't wait for each other", read_both)
 
     def test_find_reports_progress(self, fs: ClusterFilesystem) -> None:
         seen: list[tuple[int, int | None]] = []
