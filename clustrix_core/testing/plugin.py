@@ -48,4 +48,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         if not hasattr(pyfuncitem.cls, "clustrix_promises"):
             raise
         promise = pyfuncitem.originalname.removeprefix("test_").replace("_", " ")
-        raise AssertionError(f"{promise}\n  expected: a result\n  but this was raised: {error!r}") from error
+        said = f"{promise}\n  expected: a result\n  but got:  {type(error).__name__}: {error}"
+        if type(error).__name__ == "UnsupportedOperationError":
+            said += "\n  what a backend lacks is declared: Place(missing=...), or --clustrix-missing"
+        raise AssertionError(said) from error

@@ -113,7 +113,7 @@ def expect(actual: Any, expected: Any, promise: str) -> None:
 
 def _difference(actual: Any, expected: Any) -> str:
     if type(actual) is not type(expected):
-        kinds = f"  a {type(expected).__name__} and not a {type(actual).__name__}"
+        kinds = f"  which is of type {type(actual).__name__} and not {type(expected).__name__}"
         return f"{_pair(actual, expected)}\n{kinds}"
     if not isinstance(expected, list):
         return _pair(actual, expected)

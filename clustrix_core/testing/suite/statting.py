@@ -80,7 +80,7 @@ class StattingTests(SuiteBase):
     def test_stat_shows_permissions(self, fs: ClusterFilesystem, mode: str) -> None:
         info = fs.stat(f"modes/file-{mode}")
         expect(info.permissions, mode.zfill(3)[-3:], "permissions are the nine lowest bits, as three digits")
-        expect(info.mode & 0o7777, int(mode, 8), "mode has setuid, setgid and sticky bits, too")
+        expect(oct(info.mode & 0o7777), oct(int(mode, 8)), "mode has setuid, setgid and sticky bits, too")
 
     def test_stat_knows_sizes_over_4_gib(self, fs: ClusterFilesystem) -> None:
         expect(fs.stat("sizes/sparse").size, 5 * 2**30 + 1, "sizes are not cut at 32 bits")
