@@ -67,6 +67,13 @@ def test_what_keeps_the_suite_from_starting_is_said_once(
     assert done.stdout.count(said) == 1, done.stdout
 
 
+def test_a_folder_of_ones_own_is_no_place_for_others(folder: Path) -> None:
+    folder.chmod(0o700)
+    done = run_suite(folder, "--clustrix-profile", "here", "-rs", "-k", "what_may_not_be_read_raises")
+    assert done.returncode == 0, done.stdout
+    assert "no other user gets to the work dir" in done.stdout
+
+
 def test_a_backend_that_looks_elsewhere_is_refused(folder: Path) -> None:
     with FakeSite(folder / "site") as site:
         site.add(

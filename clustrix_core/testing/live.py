@@ -10,6 +10,7 @@ import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ def live_place(
         ) as place:
             os.mkdir(f"{place.root}/first")
             _check_root(place, "local_work_dir")
-            yield place
+            yield replace(place, unprivileged=lambda: _nobody(place))
 
 
 @contextmanager
@@ -110,6 +111,16 @@ def _elsewhere(config: ClusterConfig, run: Run, missing: frozenset[str]) -> Iter
         yield place
     finally:
         Gardener(place).remove("")
+
+
+@contextmanager
+def _nobody(place: Place) -> Iterator[ClusterConfig]:
+    with place.unprivileged() as config:
+        if not os.access(place.root, os.R_OK, effective_ids=True):
+            pytest.skip(
+                "no other user gets to the work dir: run the suite in a folder that all may enter, too"
+            )
+        yield config
 
 
 def _moved(config: ClusterConfig, field: str, root: str) -> ClusterConfig:
