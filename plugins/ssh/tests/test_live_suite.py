@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import config_of
 
-from clustrix_core import ClusterFilesystem, save_config
+from clustrix_core import ClusterConfig, ClusterFilesystem, save_config
 from clustrix_core.config import resolve
 from clustrix_core.testing.servers import SshServer
 from clustrix_ssh import SshConfig
 from clustrix_ssh.sftp import MISSING
+
+Configure = Callable[..., ClusterConfig]
 
 TESTS = "order or secret or spelling or put_and_get_carry or what_os_stat_tells or what_may_not_be_read"
 
@@ -51,9 +53,9 @@ def run_suite(folder: Path, config: SshConfig, *arguments: str) -> str:
     ],
 )
 def test_the_suite_runs_on_a_live_place(
-    server: SshServer, tmp_path: Path, account: str, skipped: str
+    configure: Configure, tmp_path: Path, account: str, skipped: str
 ) -> None:
-    config = resolve(config_of(server, account, remote_work_dir="~"), SshConfig)
+    config = resolve(configure(account, remote_work_dir="~"), SshConfig)
     with ClusterFilesystem(config) as fs:
         before = fs.ls()
         said = run_suite(tmp_path, config)
@@ -61,8 +63,10 @@ def test_the_suite_runs_on_a_live_place(
         assert fs.ls() == before
 
 
-def test_the_suite_takes_a_command_and_missing_capabilities(server: SshServer, tmp_path: Path) -> None:
-    config = resolve(config_of(server, "key", protocol="sftp"), SshConfig)
+def test_the_suite_takes_a_command_and_missing_capabilities(
+    server: SshServer, configure: Configure, tmp_path: Path
+) -> None:
+    config = resolve(configure("key", protocol="sftp"), SshConfig)
     known = f"-F none -p {server.port} -i {config.key_file} -o UserKnownHostsFile={config.known_hosts_file}"
     python = f"ssh {known} {config.username}@{config.cluster_host} python3 -"
     said = run_suite(tmp_path, config, "--clustrix-missing", ",".join(MISSING), "--clustrix-python", python)
