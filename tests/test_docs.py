@@ -127,10 +127,10 @@ def make_sample(folder: Path) -> None:
     (folder / "latest").symlink_to("datasets/2025")
 
 
-def install_examples(site: Path) -> list[Path]:
+def install_examples(site: Path, examples: Path = EXAMPLES) -> list[Path]:
     """Make it look as if the examples' packages were installed; returns what belongs on the path."""
     paths = [site]
-    for project in sorted(EXAMPLES.glob("*/pyproject.toml")):
+    for project in sorted(examples.glob("*/pyproject.toml")):
         text = project.read_text()
         name, version = (
             re.findall(rf'^{key} = "(.*)"$', text, re.MULTILINE)[0] for key in ("name", "version")
