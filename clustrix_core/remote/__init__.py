@@ -4,7 +4,7 @@
 around it, travels over that channel and runs in the memory of a Python there; nothing is written to disk.
 """
 
-from clustrix_core.remote.backend import RemoteBackend, RemoteConfig
+from clustrix_core.remote.backend import Ran, RemoteBackend, RemoteConfig
 from clustrix_core.remote.channel import Channel, PipeChannel
 
-__all__ = ["Channel", "PipeChannel", "RemoteBackend", "RemoteConfig"]
+__all__ = ["Channel", "PipeChannel", "Ran", "RemoteBackend", "RemoteConfig"]

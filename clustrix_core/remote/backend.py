@@ -6,17 +6,17 @@ import io
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.doctor import Concern, Step
 from clustrix_core.engine import Engine, encode
-from clustrix_core.errors import ClustrixError, ConnectionFailedError
+from clustrix_core.errors import ClustrixError, ConnectionFailedError, UnsupportedOperationError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.partial import Failures
@@ -162,6 +162,32 @@ class RemoteBackend(ABC):
         self._closed = True
         if known is not None:
             known.abandon()
+
+    def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
+        """Run a program in the place, in the home folder and in the environment of the agent. One round trip.
+
+        It is never repeated: where the connection is lost meanwhile, it may have run.
+
+        Args:
+            command: the program and its arguments.
+            given: its input, less than 16 MiB.
+
+        Raises:
+            OSError: there is no such program.
+            ConnectionFailedError: the connection was lost.
+        """
+        known = self._connected()
+        if self._agentless:
+            raise UnsupportedOperationError(
+                f"{self.place_name()}: without a Python there no program can be run"
+            )
+        call = known.call("run", given, command=list(command))
+        output = b"".join(call.parts())
+        try:
+            status, complaints = call.result
+            return Ran(int(status), output, str(complaints))
+        except NONSENSE:
+            raise call.client.nonsense() from None
 
     def _connected(self, instead_of: Client | None = None) -> Client:
         """A client that can be asked; `instead_of` is one whose agent did not start just now."""
@@ -390,6 +416,20 @@ class RemoteBackend(ABC):
     @hookimpl
     def clustrix_put(self, source: str, path: str, progress: Progress | None) -> int:
         return transfer.put(self._repeated, source, path, progress)
+
+
+class Ran(NamedTuple):
+    """What came of a program.
+
+    Attributes:
+        status: its exit code; negative is the number of the signal that ended it.
+        output: what it wrote to standard output.
+        complaints: the end of what it wrote to standard error.
+    """
+
+    status: int
+    output: bytes
+    complaints: str
 
 
 class _Start:

@@ -7,6 +7,6 @@ from clustrix_core.testing.servers.namespace import Namespace
 from clustrix_core.testing.servers.place import ssh_place
 from clustrix_core.testing.servers.relay import Relay
 from clustrix_core.testing.servers.slurm import SlurmCluster
-from clustrix_core.testing.servers.ssh import Account, SshServer
+from clustrix_core.testing.servers.ssh import Account, SshServer, free_port
 
-__all__ = ["Account", "Namespace", "Relay", "SlurmCluster", "SshServer", "ssh_place"]
+__all__ = ["Account", "Namespace", "Relay", "SlurmCluster", "SshServer", "free_port", "ssh_place"]
