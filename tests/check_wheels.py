@@ -16,6 +16,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 DISTRIBUTIONS = ("core", "local", "ssh", "slurm")
+EXAMPLES = ("gridengine", "kubernetes", "pbs")
 
 USE = """
 import clustrix, clustrix_core, sys
@@ -46,6 +47,21 @@ except ConnectionFailedError as error:
     assert "127.0.0.1" in str(error), error
 else:
     raise SystemExit("no error without a server")
+"""
+
+USE_EXAMPLE = """
+import sys
+from clustrix import ClusterConfig, ConnectionFailedError, cluster_ls
+name = sys.argv[1]
+fields = {"cluster_host": "127.0.0.1", "cluster_port": 1}
+if name == "kubernetes":
+    fields = {"kubectl": "no-kubectl", "pod": "a"}
+try:
+    cluster_ls(".", ClusterConfig(cluster_type=name, **fields))
+except ConnectionFailedError as error:
+    assert "no-kubectl" in str(error) or "127.0.0.1" in str(error), error
+else:
+    raise SystemExit("no error without a place")
 """
 
 WITHOUT_BACKEND = """
@@ -103,6 +119,7 @@ def main() -> None:
         install(python, slurm)
         run(elsewhere, python, "-c", USE_SLURM)
         run(elsewhere, environment / "bin" / "clustrix", "cluster", "--help")
+        check_examples(elsewhere, environment, wheels)
         install(python, f"{core}[testing]")
         (elsewhere / "test_conformance.py").write_text(CONFORMANCE)
         run(elsewhere, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
@@ -113,7 +130,9 @@ def main() -> None:
 
 
 def build(target: Path) -> Path:
-    for project in (CHECKOUT, *(CHECKOUT / "plugins" / name for name in DISTRIBUTIONS[1:])):
+    plugins = [CHECKOUT / "plugins" / name for name in DISTRIBUTIONS[1:]]
+    examples = [CHECKOUT / "examples" / f"clustrix-{name}" for name in EXAMPLES]
+    for project in (CHECKOUT, *plugins, *examples):
         pip = [
             sys.executable,
             "-m",
@@ -127,6 +146,13 @@ def build(target: Path) -> Path:
         ]
         subprocess.run(pip, check=True)
     return target
+
+
+def check_examples(folder: Path, environment: Path, wheels: Path) -> None:
+    """Third parties' backends are found by their names, and get as far as they can without their places."""
+    for name in EXAMPLES:
+        install(environment / "bin" / "python", next(wheels.glob(f"clustrix_{name}-*.whl")))
+        run(folder, environment / "bin" / "python", "-c", USE_EXAMPLE, name)
 
 
 def check_new_backend(folder: Path, environment: Path, wheels: Path) -> None:
@@ -144,6 +170,7 @@ def check_contents(wheels: Path) -> None:
     core, local, ssh, slurm = (next(wheels.glob(f"clustrix_{name}-*.whl")) for name in DISTRIBUTIONS)
     packages = [(core, "clustrix"), (core, "clustrix_core"), (local, "clustrix_local"), (ssh, "clustrix_ssh")]
     packages.append((slurm, "clustrix_slurm"))
+    packages += [(next(wheels.glob(f"clustrix_{name}-*.whl")), f"clustrix_{name}") for name in EXAMPLES]
     for wheel, package in packages:
         names = zipfile.ZipFile(wheel).namelist()
         assert f"{package}/py.typed" in names, f"{wheel.name} lacks {package}/py.typed"
