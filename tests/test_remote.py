@@ -23,7 +23,7 @@ from clustrix_core import API_VERSION, hookspecs
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.remote import PipeChannel, RemoteBackend, RemoteConfig, agent, bootstrap, transfer
+from clustrix_core.remote import PipeChannel, Ran, RemoteBackend, RemoteConfig, agent, bootstrap, transfer
 from clustrix_core.remote.client import Client
 from clustrix_core.session import pool
 from clustrix_core.testing import BackendSuite, Place, local_place
@@ -210,6 +210,19 @@ def test_a_new_agent_starts_once_the_channel_of_the_lost_one_is_closed() -> None
 
 
 # --- requests
+
+
+def test_a_program_is_run(there) -> None:
+    backend = there._session().backend
+    ran = backend.run(["sh", "-c", 'cat; echo "$1" >&2; exit 3', "sh", "; $HOME"], b"given\0")
+    assert ran == Ran(3, b"given\0", "; $HOME\n")
+    assert backend.run(["sh", "-c", "kill $$"]).status == -signal.SIGTERM
+    assert len(backend.run(["head", "-c", "3000000", "/dev/zero"]).output) == 3_000_000
+
+
+def test_a_program_that_is_not_there(there) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        there._session().backend.run(["no-such-program"])
 
 
 def test_fifty_threads_share_one_agent(there) -> None:

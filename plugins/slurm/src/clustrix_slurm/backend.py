@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from typing import TYPE_CHECKING
 
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
-from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
+from clustrix_core.remote import Channel, RemoteBackend
 from clustrix_core.remote.bootstrap import NO_PYTHON
 from clustrix_slurm.config import SlurmConfig
 from clustrix_slurm.environment import (
@@ -18,7 +17,7 @@ from clustrix_slurm.environment import (
     script_for_bash,
     script_for_command,
 )
-from clustrix_ssh import SshBackend
+from clustrix_ssh import HereOrSshBackend
 
 if TYPE_CHECKING:
     from clustrix_core.engine import Engine
@@ -29,7 +28,7 @@ PATIENCE = (
 )
 
 
-class SlurmBackend(SshBackend):
+class SlurmBackend(HereOrSshBackend):
     """The backend of `cluster_type="slurm"`.
 
     The SSH backend does the work. What is the cluster's own: fabric's files have a say in where the
@@ -39,6 +38,7 @@ class SlurmBackend(SshBackend):
 
     config_model = SlurmConfig
     config: SlurmConfig
+    program = "sbatch"
 
     def __init__(self, config: SlurmConfig) -> None:
         super().__init__(config)
@@ -48,12 +48,12 @@ class SlurmBackend(SshBackend):
         if self.config.wants_environment:
             self._channel = self.start(script_for_command(self.config, command))
         else:
-            self._channel = self._bare_channel(command)
+            self._channel = super().open_channel(command)
         return self._channel
 
     def start(self, script: Script) -> PreparedChannel:
         """Start a script on the cluster, over the connection that there is."""
-        return PreparedChannel(self._bare_channel(script.command), script)
+        return PreparedChannel(super().open_channel(script.command), script)
 
     def ask_bash(self, text: str, *, with_module: bool = False) -> str:
         """Run a text of bash in the environment, over the connection that there is, and return its output.
@@ -96,7 +96,7 @@ class SlurmBackend(SshBackend):
     def diagnose(self) -> list[Step]:
         """The steps of `clustrix doctor`: of the login, the environment, the agent and the scheduler."""
         agent = RemoteBackend.diagnose(self)
-        login = [] if self.config.is_here else super().diagnose()[: -len(agent)]
+        login = super().diagnose()[: -len(agent)]
         environment = Step("environment", self._check_environment)
         return [*login, environment, *agent, Step("scheduler", self._check_scheduler, vital=False)]
 
@@ -114,16 +114,6 @@ class SlurmBackend(SshBackend):
             f"SLURM {found.slurm_version} of {found.name}, {len(found.partitions)} partitions, "
             f"{len(found.nodes)} nodes"
         )
-
-    def _bare_channel(self, command: str) -> Channel:
-        if not self.config.is_here:
-            return super().open_channel(command)
-        if shutil.which("sbatch") is None:
-            raise ConfigError(
-                "cluster_type 'slurm' without a cluster_host means the cluster that this machine belongs to, "
-                "but there is no sbatch on the PATH; give a cluster_host, or work on a login node"
-            )
-        return PipeChannel(["sh", "-c", command])
 
     def engine_from_here(self, failure: ConnectionFailedError | None) -> Engine | None:
         if failure is not None and self.config.is_here:
@@ -160,8 +150,3 @@ class SlurmBackend(SshBackend):
         if self.config.is_here:
             raise ConfigError("without a cluster_host nothing goes over SSH: there is no host to connect to")
         return ClusterConnection(self.config)
-
-    def description(self) -> str:
-        """How the place is reached, in a few words."""
-        told = super().description()
-        return told.replace(f"{self.config.ssh_client}, ", "here, ", 1) if self.config.is_here else told

@@ -6,7 +6,7 @@ import re
 
 from pydantic import ConfigDict, Field, field_validator
 
-from clustrix_ssh import SshConfig
+from clustrix_ssh import HereOrSshConfig
 
 USE = "use:"
 RESTORE = "restore:"
@@ -15,7 +15,7 @@ RESTORE = "restore:"
 _MODULE = re.compile(r"(?!-)[\w.+@:=/,~%^-]+")
 
 
-class SlurmConfig(SshConfig):
+class SlurmConfig(HereOrSshConfig):
     """The config of the SLURM backend: that of the SSH backend, and the environment.
 
     Without a `cluster_host`, or with `localhost`, it means the cluster that this process runs on.
@@ -27,11 +27,6 @@ class SlurmConfig(SshConfig):
         default=False,
         description="Whether modules and commands start from what a login shell on the cluster sets up.",
     )
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the cluster is the one that this process runs on."""
-        return self.cluster_host in (None, "", "localhost")
 
     @property
     def wants_environment(self) -> bool:
@@ -53,14 +48,3 @@ class SlurmConfig(SshConfig):
                     "files, or restore:NAME of a saved collection"
                 )
         return modules
-
-    def _check_host(self) -> None:
-        if not self.is_here:
-            super()._check_host()
-        elif self.cluster_port is not None:
-            raise ValueError(
-                "cluster_port needs a cluster_host other than localhost: without one nothing goes over SSH; "
-                "for a tunnel that ends on this machine write cluster_host 127.0.0.1"
-            )
-        elif self.protocol == "sftp":
-            raise ValueError("protocol 'sftp' needs a cluster_host: without one nothing goes over SSH")

@@ -31,6 +31,11 @@ class HereOrSshConfig(SshConfig):
     def _check_host(self) -> None:
         if not self.is_here:
             super()._check_host()
+        elif self.cluster_port is not None:
+            raise ValueError(
+                "cluster_port needs a cluster_host other than localhost: without one nothing goes over SSH; "
+                "for a tunnel that ends on this machine write cluster_host 127.0.0.1"
+            )
         elif self.protocol == "sftp":
             raise ValueError("protocol 'sftp' needs a cluster_host: without one nothing goes over SSH")
 
