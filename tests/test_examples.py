@@ -23,18 +23,38 @@ PUBLIC = {
 }
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_its_tests_pass(tmp_path: Path, package: str) -> None:
-    paths = install_examples(tmp_path / "site", EXAMPLES)
-    pytest_here = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*pytest_here, f"--basetemp={tmp_path / 'pytest'}"],
-        cwd=EXAMPLES / package,
-        env=environment(tmp_path, paths),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+class Package:
+    """A class for each, so that they run side by side."""
+
+    name: str
+
+    def test_its_tests_pass(self, tmp_path: Path) -> None:
+        paths = install_examples(tmp_path / "site", EXAMPLES)
+        pytest_here = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [*pytest_here, f"--basetemp={tmp_path / 'pytest'}"],
+            cwd=EXAMPLES / self.name,
+            env=environment(tmp_path, paths),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+class TestGridEngine(Package):
+    name = "clustrix-gridengine"
+
+
+class TestKubernetes(Package):
+    name = "clustrix-kubernetes"
+
+
+class TestPbs(Package):
+    name = "clustrix-pbs"
+
+
+def test_no_package_is_left_out() -> None:
+    assert sorted(package.name for package in Package.__subclasses__()) == PACKAGES
 
 
 @pytest.mark.parametrize("package", PACKAGES)

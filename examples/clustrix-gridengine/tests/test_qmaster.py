@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clustrix_core import ClusterFilesystem, ConfigError
+from clustrix_core import ClusterConfig, ClusterFilesystem, ConfigError
 from clustrix_core.doctor import Concern, Fault
 from clustrix_gridengine import GridEngineBackend, GridEngineConfig
 
@@ -78,10 +78,10 @@ def test_on_the_cluster_itself(cluster) -> None:
     assert re.search(ANSWER, json.dumps(told))
 
 
-def test_here_is_no_cluster(configure, monkeypatch) -> None:
+def test_here_is_no_cluster(monkeypatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert shutil.which("qconf") is None
-    fs = ClusterFilesystem(configure(cluster_host=None))
+    fs = ClusterFilesystem(ClusterConfig(cluster_type="gridengine"))
     with pytest.raises(ConfigError, match=r"'gridengine' without a cluster_host.*no qconf on the PATH"):
         fs.ls()
 
