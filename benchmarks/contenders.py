@@ -2,7 +2,7 @@
 
 The first contender of each operation is Clustrix. `at_most` is the requirement: Clustrix's time, divided by
 the contender's. `read` brings an answer into the form in which all answers to a question must be equal; that
-isn't timed.
+isn't timed. Contenders are given what `place_of` makes of the place that the worker is told of.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ RGLOB_AT_MOST = 0.2 if sys.version_info[:2] == (3, 11) else None
 @dataclass(frozen=True)
 class Contender:
     label: str
-    run: Callable[[str], Any]
+    run: Callable[[Any], Any]
     at_most: float | None = None
-    read: Callable[[Any, str], Any] = lambda answer, root: answer
+    read: Callable[[Any, Any], Any] = lambda answer, place: answer
     peer: bool = False  # runs in the peers' environment
 
 
@@ -42,6 +42,10 @@ class Contender:
 class Operation:
     title: str
     contenders: tuple[Contender, ...]
+
+
+def place_of(root: str) -> str:
+    return root
 
 
 @cache

@@ -14,7 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SERVERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 BUILD = HERE.parent / "build" / "benchmarks"
+
+OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko")
+THEIRS = """
+from importlib.metadata import version
+print(*(f"{name} {version(name)}" for name in ("fsspec", "sshfs", "asyncssh", "paramiko")), sep=", ")
+"""
 
 
 def say(text: str) -> None:
@@ -26,7 +33,7 @@ def output(command: Sequence[str | Path]) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def what_is_missing() -> str:
+def what_is_missing(parts: Sequence[str]) -> str:
     """What to do before the benchmarks can run, or nothing."""
     if not sys.platform.startswith("linux"):
         return "the benchmarks compare with GNU find and read /proc: run them on Linux"
@@ -37,6 +44,8 @@ def what_is_missing() -> str:
         return f"not on the PATH: {', '.join(commands)}; install GNU findutils and coreutils"
     if not importlib.util.find_spec("matplotlib"):
         return "matplotlib is missing: run `make bench`, which installs it"
+    if "ssh" in parts and (os.geteuid() != 0 or not shutil.which("slurmctld", path=SERVERS)):
+        return "the SSH measurements need root and servers: run `make bench`, or `benchmarks/run.py local`"
     return ""
 
 
@@ -54,16 +63,16 @@ def peers_python() -> Path:
 
 def facts(scratch: str, peers: Path) -> dict[str, str]:
     """What a reader needs to know of the machine and the versions."""
-    fsspec = output([peers, "-c", "import fsspec; print(fsspec.__version__)"])
+    theirs = output([peers, "-c", THEIRS])
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3
     filesystem = output(["df", "--output=fstype", scratch]).split()[-1]
-    ours = ", ".join(f"{name} {version(name)}" for name in ("clustrix-core", "clustrix-local", "pydantic"))
+    ours = ", ".join(f"{name} {version(name)}" for name in OURS)
     return {
         "Date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "Machine": f"{os.cpu_count()} cores, {processor()}, {memory:.0f} GiB",
         "System": f"{platform.system()} {platform.release()}; the trees are on {filesystem}",
         "Load when it began": f"{os.getloadavg()[0]:.2f}",
-        "Versions": f"Python {platform.python_version()}, {ours}, fsspec {fsspec}, "
+        "Versions": f"Python {platform.python_version()}, {ours}, {theirs}, "
         f"{first_line('find')}, {first_line('du')}",
     }
 

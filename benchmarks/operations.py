@@ -18,15 +18,15 @@ from report import Group, Row
 class Worker:
     """An interpreter that times contenders; see worker.py."""
 
-    def __init__(self, python: str | Path) -> None:
+    def __init__(self, python: str | Path, module: str) -> None:
         self._process = subprocess.Popen(
-            [python, HERE / "worker.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, HERE / "worker.py", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def time(self, operation: int, contender: int, root: str) -> dict[str, Any]:
+    def time(self, operation: int, contender: int, place: object) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([operation, contender, root]) + "\n")
+        self._process.stdin.write(json.dumps([operation, contender, place]) + "\n")
         self._process.stdin.flush()
         reply = self._process.stdout.readline()
         if not reply:
@@ -38,9 +38,9 @@ class Worker:
 
 
 @contextmanager
-def both_workers(peers: Path) -> Iterator[dict[bool, Worker]]:
+def both_workers(peers: Path, module: str) -> Iterator[dict[bool, Worker]]:
     """This environment's worker and the peers', by `Contender.peer`."""
-    ours, theirs = Worker(sys.executable), Worker(peers)
+    ours, theirs = Worker(sys.executable, module), Worker(peers, module)
     try:
         yield {False: ours, True: theirs}
     finally:
@@ -49,7 +49,7 @@ def both_workers(peers: Path) -> Iterator[dict[bool, Worker]]:
 
 
 def measure(root: str, peers: Path, rounds: int) -> Iterator[Group]:
-    with both_workers(peers) as workers:
+    with both_workers(peers, "contenders") as workers:
         for index, operation in enumerate(OPERATIONS):
             say(f"{operation.title}: {rounds} rounds")
             yield as_group(operation, time_operation(index, root, workers, rounds))

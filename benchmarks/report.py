@@ -63,12 +63,37 @@ class Group:
         return [headings, *(row.cells() for row in self.rows)]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """An operation over lines of various lengths. `rows` are what was measured on one of them."""
+
+    title: str
+    unit: str
+    comparison: str
+    meaning: str
+    rows: tuple[Row, ...]
+    lines: Sequence[str]
+    medians: Sequence[Sequence[str]]
+    plotted: bool = False
+
+    def table(self) -> list[tuple[str, ...]]:
+        headings = ("", *self.lines, self.comparison, "asked", "")
+        cells = (
+            (row.label, *medians, *row.cells()[3:])
+            for row, medians in zip(self.rows, self.medians, strict=True)
+        )
+        return [headings, *cells]
+
+
+Table = Group | Spread
+
+
 def shown(value: float) -> str:
     """A number with three significant digits, or all the digits of its integer part."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def as_text(group: Group) -> str:
+def as_text(group: Table) -> str:
     table = group.table()
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [f"\n{group.title}"]
@@ -78,9 +103,10 @@ def as_text(group: Group) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(group: Group) -> str:
+def as_markdown(group: Table) -> str:
     headings, *rows = group.table()
-    lines = [f"## {group.title}", "", group.meaning, "", _markdown_row(headings), "|---|--:|--:|--:|--:|---|"]
+    rule = f"|---|{'--:|' * (len(headings) - 2)}---|"
+    lines = [f"## {group.title}", "", group.meaning, "", _markdown_row(headings), rule]
     return "\n".join([*lines, *map(_markdown_row, rows), ""])
 
 
@@ -88,13 +114,13 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def verdict(groups: Sequence[Group]) -> str:
+def verdict(groups: Sequence[Table]) -> str:
     asked = [(group, row) for group in groups for row in group.rows if row.at_most is not None]
     missed = [f"\n- missed: {group.title}: {row.label}" for group, row in asked if not row.met]
     return f"{len(asked) - len(missed)} of {len(asked)} requirements are met." + "".join(missed)
 
 
-def write(folder: Path, facts: dict[str, str], groups: Sequence[Group]) -> None:
+def write(folder: Path, facts: dict[str, str], groups: Sequence[Table]) -> None:
     """Write RESULTS.md and results.png."""
     plot(folder / "results.png", [group for group in groups if group.plotted])
     parts = [
@@ -116,7 +142,7 @@ def write(folder: Path, facts: dict[str, str], groups: Sequence[Group]) -> None:
     (folder / "RESULTS.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def plot(path: Path, groups: Sequence[Group]) -> None:
+def plot(path: Path, groups: Sequence[Table]) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     from matplotlib import pyplot
 

@@ -1,4 +1,4 @@
-"""Measure the local backend against its peers in one run; write RESULTS.md and results.png.
+"""Measure the backends against their peers in one run; write RESULTS.md and results.png.
 
 Exit status: 0 when every requirement is met, 1 when one is missed, 2 when the run can't begin. A contender
 whose answer isn't Clustrix's ends the run.
@@ -15,17 +15,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import facade
-import million
+import million as million_files
 import operations
 import report
+import ssh_operations
 import startup
 import trees
 from environment import BUILD, HERE, facts, peers_python, say, what_is_missing
 
+PARTS = ("local", "ssh")
+
 
 def main(arguments: Sequence[str]) -> int:
     options = parsed(arguments)
-    if missing := what_is_missing():
+    if missing := what_is_missing(options.parts):
         print(missing, file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the trees are removed
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     groups = []
     with tempfile.TemporaryDirectory(prefix="clustrix-benchmark-") as scratch:
         known = {**facts(scratch, peers), "Rounds": str(options.rounds)}
-        for group in measurements(scratch, peers, options.rounds, options.quick):
+        for group in measurements(scratch, peers, options):
             print(report.as_text(group), flush=True)
             groups.append(group)
         say("removing the trees")
@@ -44,34 +47,54 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure the local backend against its peers.")
-    parser.add_argument("--quick", action="store_true", help="leave out the million files")
+    parser = argparse.ArgumentParser(description="Measure the backends against their peers.")
+    parser.add_argument("parts", nargs="*", help="local, ssh, or both (default)")
+    parser.add_argument("--quick", action="store_true", help="leave out the million files and the 1 GB")
     parser.add_argument("--rounds", type=int, default=9, help="7 or more (default: %(default)s)")
     parser.add_argument(
         "--output",
         type=Path,
-        help="the folder to write to (default: benchmarks/; with --quick, build/benchmarks/)",
+        help="the folder to write to (default: benchmarks/; for less than all, build/benchmarks/)",
     )
     options = parser.parse_args(arguments)
     if options.rounds < 7:
         parser.error("--rounds must be 7 or more, or the medians mean little")
-    options.output = options.output or (BUILD if options.quick else HERE)
+    if set(options.parts) - set(PARTS):
+        parser.error(f"the parts are {' and '.join(PARTS)}")
+    options.parts = options.parts or list(PARTS)
+    complete = len(set(options.parts)) == len(PARTS) and not options.quick
+    options.output = options.output or (HERE if complete else BUILD)
     return options
 
 
-def measurements(scratch: str, peers: Path, rounds: int, quick: bool) -> Iterator[report.Group]:
-    tree = os.path.join(scratch, "tree")
+def measurements(scratch: str, peers: Path, options: argparse.Namespace) -> Iterator[report.Table]:
+    quick, rounds = options.quick, options.rounds
     say("making 100,000 files")
+    tree, million = os.path.join(scratch, "tree"), os.path.join(scratch, "million")
     trees.make_hundred_thousand(tree)
+    if not quick:
+        say("making 1,000,000 files")
+        trees.make_million(million)
+    if "local" in options.parts:
+        yield from local(scratch, tree, peers, rounds)
+        if not quick:
+            yield million_files.measure_times(million, rounds)
+            yield million_files.measure_memory(million)
+    if "ssh" in options.parts:
+        yield from over_ssh(scratch, peers, rounds, quick)
+
+
+def local(scratch: str, tree: str, peers: Path, rounds: int) -> Iterator[report.Table]:
     yield from operations.measure(tree, peers, rounds)
     yield facade.measure(scratch, 5 * rounds)
     yield startup.measure(scratch, 2 * rounds)
-    if not quick:
-        tree = os.path.join(scratch, "million")
-        say("making 1,000,000 files")
-        trees.make_million(tree)
-        yield million.measure_times(tree, rounds)
-        yield million.measure_memory(tree)
+
+
+def over_ssh(scratch: str, peers: Path, rounds: int, quick: bool) -> Iterator[report.Table]:
+    wanted = ssh_operations.indices(quick)
+    trees.make_flat(os.path.join(scratch, "flat"))
+    ssh_operations.make_blobs(scratch, wanted)
+    yield from ssh_operations.measure(scratch, peers, rounds, wanted)
 
 
 if __name__ == "__main__":

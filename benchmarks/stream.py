@@ -13,11 +13,7 @@ import json
 import sys
 import time
 
-
-def peak_bytes() -> int:
-    """The peak of resident memory. (`getrusage` would give the parent's where that is higher.)"""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+from memory import peak_bytes
 
 
 def main(mode: str, root: str = "/") -> None:

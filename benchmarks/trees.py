@@ -21,6 +21,11 @@ def make_million(root: str) -> None:
     )
 
 
+def make_flat(root: str) -> None:
+    """Make one folder of 10,000 files: 0 to 99 bytes, every other one a .csv."""
+    _fill(root, 10_000, 100)
+
+
 def _make(folders: list[str], files: int, sizes: int) -> None:
     with ProcessPoolExecutor() as processes:
         list(processes.map(_fill, folders, [files] * len(folders), [sizes] * len(folders), chunksize=5))
