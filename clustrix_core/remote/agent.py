@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 HEADER = struct.Struct(">IIB")  # length of the body, number of the request, kind
 MAX_BODY = 1 << 24
 PIECE = 1 << 16  # names travel in frames of about this size
-WINDOW = 1 << 22  # bytes that may be under way to the other side, in one request
+WINDOW = 1 << 23  # bytes that may be under way to the other side, in one request
+SUM = WINDOW // 8  # bytes of them that are taken before the other side is told
 BEAT = 5.0  # seconds between signs of life while requests are answered
 LINGER = 1.0  # seconds that requests have to clean up once the client is gone
 RESUMABLE = 1 << 24  # bytes from which on a copy that was broken off is kept, to be gone on with
@@ -133,6 +134,7 @@ class Request:
         self.credit = WINDOW
         self.cancelled = False
         self.arrived = []  # type: list[bytes] # data that the client sent
+        self.owed = 0  # bytes of it that were taken since the client was last told
         self.failures = []  # type: list[Any]
         self.strict = False
         self.reports = False
@@ -178,7 +180,10 @@ class Request:
                 self.changed.wait()
             self.check()
             block = self.arrived.pop(0)
-        self.agent.send(self.number, CREDIT, struct.pack(">I", len(block)))
+        self.owed += len(block)
+        if self.owed >= SUM:
+            self.agent.send(self.number, CREDIT, struct.pack(">I", self.owed))
+            self.owed = 0
         return block
 
     def change(self, kind: int, body: bytes) -> None:
