@@ -28,6 +28,7 @@ MAX_BODY = 1 << 24
 PIECE = 1 << 16  # names travel in frames of about this size
 WINDOW = 1 << 23  # bytes that may be under way to the other side, in one request
 SUM = WINDOW // 8  # bytes of them that are taken before the other side is told
+CHUNK = 1 << 16  # bytes that are sent at once: each has to get away within the client's `dead_after`
 BEAT = 5.0  # seconds between signs of life while requests are answered
 LINGER = 1.0  # seconds that requests have to clean up once the client is gone
 RESUMABLE = 1 << 24  # bytes from which on a copy that was broken off is kept, to be gone on with
@@ -93,6 +94,14 @@ def pieces(blob: bytes) -> "Iterator[bytes]":
         yield blob[start:end]
         start = end + 1
     yield blob[start:]
+
+
+def chunks(header: bytes, body: bytes) -> "Iterator[memoryview]":
+    """A frame in what is sent at once, without a copy of a large body."""
+    yield memoryview(header + body[:CHUNK])
+    view = memoryview(body)
+    for start in range(CHUNK, len(body), CHUNK):
+        yield view[start : start + CHUNK]
 
 
 class Handle:
@@ -215,9 +224,9 @@ class Agent:
     def send(self, number: int, kind: int, body: bytes) -> None:
         try:
             with self.sending:
-                data = memoryview(HEADER.pack(len(body), number, kind) + body)
-                while data:
-                    data = data[os.write(self.sink, data) :]
+                for data in chunks(HEADER.pack(len(body), number, kind), body):
+                    while data:
+                        data = data[os.write(self.sink, data) :]
         except OSError:
             self.gone.set()
             raise Cancelled() from None

@@ -34,7 +34,6 @@ from clustrix_core.remote.channel import Channel
 T = TypeVar("T")
 
 NOISE_ALLOWED = 1 << 20  # bytes of login banners before the hello
-CHUNK = 1 << 16  # bytes that are sent at once: each has to get away within `dead_after`
 UNREAD_ALLOWED = 4 * agent.WINDOW  # bytes of one answer that may wait here; an agent stays far below
 CLOSING = 10.0  # seconds; more than a channel takes to close
 PATIENCE = 0.25  # seconds between looks at the state of the line
@@ -84,8 +83,8 @@ class Client:
         self._connect_timeout, self._op_timeout, self._dead_after = connect_timeout, op_timeout, dead_after
         self._numbers = count(1)
         self._calls: dict[int, Call] = {}
-        self._outbox: SimpleQueue[bytes | None] = SimpleQueue()
-        self._outbox.put(source)
+        self._outbox: SimpleQueue[tuple[bytes, bytes] | None] = SimpleQueue()
+        self._outbox.put((b"", source))
         self._lost: ClustrixError | None = None
         self._process = os.getpid()
         self._born = self._heard = time.monotonic()
@@ -144,7 +143,7 @@ class Client:
     def send(self, number: int, kind: int, body: bytes = b"") -> None:
         """Send one frame, after those that wait. It is not waited for."""
         if self._lost is None:
-            self._outbox.put(agent.HEADER.pack(len(body), number, kind) + body)
+            self._outbox.put((agent.HEADER.pack(len(body), number, kind), body))
 
     def forget(self, number: int) -> None:
         """Take no more frames of a request."""
@@ -208,12 +207,11 @@ class Client:
         self._closed.wait(CLOSING)
 
     def _write(self) -> None:
-        while (data := self._outbox.get()) is not None:
+        while (frame := self._outbox.get()) is not None:
             try:
-                view = memoryview(data)
-                for start in range(0, len(view), CHUNK):
+                for chunk in agent.chunks(*frame):
                     self._sending_since = time.monotonic()
-                    self._channel.sendall(view[start : start + CHUNK])
+                    self._channel.sendall(chunk)
             except Exception as error:  # channels of all kinds
                 if self.hello is not None or self._lost is not None:
                     self._lose(f"sending failed: {error}")

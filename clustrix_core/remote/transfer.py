@@ -12,7 +12,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeVar
 
-from clustrix_core.engine import Engine, File, Replacement, blocks, commit_verified, content
+from clustrix_core.engine import Engine, File, Replacement, commit_verified, content
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.hookspecs import Progress
 from clustrix_core.remote import agent
@@ -57,16 +57,11 @@ def _get_once(client: Client, path: str, target: str, host: str, progress: Progr
 
 
 def _receive(call: Call, file: File, start: int, size: int, progress: Progress | None) -> int:
-    arrived = sha256()
-    done = 0
+    done = start
     if start:
-        file.seek(0)
-        for block in blocks(file):
-            arrived.update(block)
-            done += len(block)
+        file.seek(start)
     try:
         for block in call.parts():
-            arrived.update(block)
             file.write_all(block)
             done += len(block)
             if progress is not None:
