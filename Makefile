@@ -39,7 +39,9 @@ docs: $(VENV)/ready-docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/ready-bench
-	$(BIN)/python benchmarks/run.py
+	@[ -z "$(ROOT)" ] || echo "make bench needs root for its throwaway servers; sudo may ask for your password"
+	$(ROOT) sh tests/install-servers
+	$(ROOT) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 check: test lint types wheels docs
 

@@ -328,7 +328,7 @@ def paramiko_put(place: SshPlace) -> int:
     return int(paramiko_sftp(host(place)).put(place.target, f"{place.target}.put").st_size)
 
 
-# a stream
+# streams and copies
 
 
 def hashed(blocks: Iterable[bytes]) -> str:
@@ -355,6 +355,9 @@ def stream_of_peer(fs: Any, place: SshPlace) -> str:
     return hashed(f"/{path.lstrip('/')}\n".encode() for path in sorted(fs.find(place.target)))
 
 
+COPYING = ("clustrix ssh", "clustrix ssh, SFTP")
+
+
 def copies(size: int, rtt: int) -> tuple[SshOperation, ...]:
     """`get` and `put` of a file of so many MB."""
     scope = Scope(f"blob-{size}")
@@ -364,7 +367,7 @@ def copies(size: int, rtt: int) -> tuple[SshOperation, ...]:
         SshOperation(
             f"{name} {title}",
             (
-                *ours(ask)[:-1],
+                *(way for way in ours(ask) if way.label in COPYING),
                 Contender("scp", scp(put=name == "put"), 2.0),
                 Contender("paramiko's SFTP at its best", best, 1.0, peer=True),
             ),
@@ -437,6 +440,7 @@ OPERATIONS: tuple[SshOperation, ...] = (
             *peers(lambda fs, place: fs.ls(place.target, detail=False), read=base_names),
         ),
         FLAT,
+        FLAT,
         warm=True,
         plotted=True,
     ),
@@ -447,6 +451,7 @@ OPERATIONS: tuple[SshOperation, ...] = (
             multiplexed("LC_ALL=C; printf '%s\\n' \"$1\"/*.csv", output_lines),
             *peers(lambda fs, place: fs.glob(f"{place.target}/*.csv")),
         ),
+        FLAT,
         FLAT,
         warm=True,
     ),
@@ -499,13 +504,13 @@ OPERATIONS: tuple[SshOperation, ...] = (
         rounds=5,
     ),
     *copies(1024, 0),
-    *copies(256, 50),
+    *copies(128, 50),
     SshOperation(
         "iterfind('*') of a million",
         (
             *ours(stream),
             Contender("ssh, multiplexed: find | sort", stream_of_ssh),
-            *peers(stream_of_peer, PEERS_AT_MOST),
+            *peers(stream_of_peer),
         ),
         Scope("million"),
         Scope("million/a/a/d00"),

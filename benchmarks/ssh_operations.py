@@ -20,6 +20,7 @@ from ssh_place import Line, agents, lines
 
 from clustrix_core.testing.servers import SlurmCluster
 
+ELSEWHERE = 3  # rounds over lines of which nothing is asked
 FIRST_AT_MOST = 8  # round trips
 MEMORY_AT_MOST = 100  # MB
 AGENTS = ("clustrix ssh", "clustrix slurm")
@@ -55,7 +56,8 @@ class Bench:
         samples: Samples = defaultdict(list)
         for rtt in operation.rtts:
             expected: dict[Scope, object] = {}
-            for turn in range(min(rounds, operation.rounds) + 1):
+            most = operation.rounds if rtt == operation.asked_at else ELSEWHERE
+            for turn in range(min(rounds, most) + 1):
                 for position in rotated(len(operation.contenders), turn):
                     contender = operation.contenders[position]
                     slow = contender.peer and operation.part is not None
@@ -154,15 +156,18 @@ def spread(operation: SshOperation, samples: Samples) -> Spread:
 
 
 def estimated(operation: SshOperation, contender: Contender) -> str:
-    return ", scaled" if contender.peer and operation.part is not None else ""
+    return ", scaled" if contender.peer and operation.scale > 1 else ""
 
 
 def meaning(operation: SshOperation) -> str:
+    told = f"Compared, and round trips counted, at {operation.asked_at} ms."
     if operation.part is None:
-        return "Round trips are those at the length of line at which times are compared."
+        return told
+    if operation.scale == 1:
+        return f"{told} The peers were asked once at each length."
     return (
-        f"The peers were asked once, about 1/{operation.scale:,} of it, and their times and round trips "
-        "multiplied by that."
+        f"{told} The peers were asked once at each length, about 1/{operation.scale:,} of it: their times "
+        f"and round trips are {operation.scale:,} times those."
     )
 
 
@@ -220,6 +225,8 @@ def memory(known: Sequence[tuple[SshOperation, Samples]]) -> Group:
         if operation.memory:
             for label in AGENTS:
                 asked = samples[operation.asked_at, label]
+                if not asked:
+                    continue
                 here, there = [one.peak for one in asked], [one.peak_there for one in asked]
                 rows.append(Row(f"{label}: {operation.title}, here", here, here, MEMORY_AT_MOST))
                 rows.append(Row(f"{label}: {operation.title}, there", there, there, MEMORY_AT_MOST))
