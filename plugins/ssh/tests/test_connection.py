@@ -15,13 +15,23 @@ from pathlib import Path
 
 import pytest
 
-from clustrix_core import ClusterConfig, ClusterFilesystem
+from clustrix_core import ClusterConfig, ClusterFilesystem, cluster_ls
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import Relay, SshServer
 from clustrix_ssh import Question, set_prompter
 
 Configure = Callable[..., ClusterConfig]
+
+MAKE_MANY = b"""
+import os, sys
+os.mkdir(sys.argv[1])
+os.chmod(sys.argv[1], 0o755)
+os.chdir(sys.argv[1])
+for number in range(9999):
+    open(str(number), "w").close()
+os.symlink("0", "link")
+"""
 
 LIMIT = 60.0  # seconds after which something hangs
 
@@ -36,6 +46,14 @@ def through(configure: Configure, server: SshServer, tmp_path: Path) -> object:
         return configure(cluster_port=relay.port, known_hosts_file=str(known), **fields)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def many(server: SshServer) -> str:
+    """A folder of 10,000."""
+    folder = f"{server.root}/many"
+    server.python(MAKE_MANY, [folder])
+    return folder
 
 
 def test_fifty_threads_share_one_connection(configure: Configure, server: SshServer) -> None:
@@ -55,13 +73,40 @@ def test_fifty_threads_share_one_connection(configure: Configure, server: SshSer
 
 @pytest.mark.parametrize("protocol", ["agent", "sftp"])
 def test_few_round_trips_to_the_first_answer(through, server: SshServer, protocol: str) -> None:
-    with Relay(server.port) as relay, ClusterFilesystem(through(relay, protocol=protocol)) as fs:
+    # What goes out without waiting is to go before the answer to what went before it.
+    with Relay(server.port, rtt=0.1) as relay, ClusterFilesystem(through(relay, protocol=protocol)) as fs:
         assert fs.exists(".")
         assert relay.round_trips <= (8 if protocol == "agent" else 10)
         assert relay.connections == 1
         relay.reset()
         assert fs.exists(".")
         assert relay.round_trips == 1
+
+
+WARM: dict[str, Callable[[ClusterFilesystem, ClusterConfig, str], object]] = {
+    "exists": lambda fs, config, many: fs.exists(many),
+    "isdir": lambda fs, config, many: fs.isdir(many),
+    "isfile": lambda fs, config, many: fs.isfile(many),
+    "stat": lambda fs, config, many: fs.stat(many),
+    "stat of 1,000": lambda fs, config, many: fs.stat([f"{many}/{number}" for number in range(1000)]),
+    "ls of 10,000": lambda fs, config, many: fs.ls(many),
+    "glob": lambda fs, config, many: fs.glob("*7", many),
+    "count_files": lambda fs, config, many: fs.count_files(many),
+    "du": lambda fs, config, many: fs.du(many),
+    "readlink": lambda fs, config, many: fs.readlink(f"{many}/link"),
+    "cluster_ls": lambda fs, config, many: cluster_ls(many, config),
+}
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_warm_operations_take_one_round_trip(through, server: SshServer, many: str, name: str) -> None:
+    with Relay(server.port, rtt=0.05) as relay:
+        config = through(relay, protocol="agent")
+        with ClusterFilesystem(config) as fs:
+            WARM[name](fs, config, many)
+            relay.reset()
+            WARM[name](fs, config, many)
+            assert relay.round_trips == 1
 
 
 def test_a_killed_agent_is_replaced_on_the_same_connection(configure: Configure, server: SshServer) -> None:
@@ -205,7 +250,7 @@ def command_line(process: int) -> bytes:
 
 FORK = """
 import os, signal, sys
-from clustrix_core import ClusterConfig, ClusterFilesystem
+from clustrix_core import ClusterConfig, ClusterFilesystem, cluster_ls
 config = ClusterConfig(**{fields!r})
 fs = ClusterFilesystem(config)
 assert fs.exists(".")
@@ -241,7 +286,7 @@ def test_a_failed_login_leaves_no_thread_that_holds_up_the_end(
 ) -> None:
     config = configure(key_file=str(server.accounts["fish"].key_file))
     program = f"""
-from clustrix_core import ClusterConfig, ClusterFilesystem
+from clustrix_core import ClusterConfig, ClusterFilesystem, cluster_ls
 import clustrix_ssh
 clustrix_ssh.set_prompter(lambda question: None)
 try:
