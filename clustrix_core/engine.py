@@ -1034,14 +1034,8 @@ def content(reader: "File", before: os.stat_result) -> "Iterator[bytes]":
 
 def commit_verified(writer: "File", digest: str) -> None:
     """Give a copy its name if its SHA-256, read back, is this one. A device can't be read back."""
-    from hashlib import sha256
-
     if hasattr(writer, "commit"):
-        kept = sha256()
-        writer.seek(0)
-        for block in blocks(writer):
-            kept.update(block)
-        if kept.hexdigest() != digest:
+        if writer.read_back() != digest:
             raise OSError(errno.EIO, "the copy differs from the original", writer.name)
         writer.commit()
 
@@ -1086,6 +1080,8 @@ class Replacement(File):
         self.before, self.exclusive = before, exclusive
         self.permissions = None  # type: int | None # to be set by the commit
         self.pending = 0  # the process whose temporary file it is
+        self.sha256 = None  # type: Any # of its first `known` bytes
+        self.known = 0
         folder, self.target = os.path.split(target)
         # By the folder's descriptor, as the temporary name may be longer than PATH_MAX leaves room for.
         self.folder = os.open(folder or b".", getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
@@ -1130,6 +1126,17 @@ class Replacement(File):
 
     def readable(self) -> bool:
         return False
+
+    def read_back(self) -> str:
+        """The SHA-256 of what is in it. What an earlier call has read isn't read again."""
+        if self.sha256 is None:
+            from hashlib import sha256
+
+            self.sha256 = sha256()
+        for block in iter(lambda: self.read_at(self.known, BLOCK), b""):
+            self.sha256.update(block)
+            self.known += len(block)
+        return str(self.sha256.hexdigest())
 
     def commit(self) -> None:
         """Give the file its name. What is written afterwards is lost."""

@@ -560,6 +560,8 @@ class Operations:
                     self.request.send(FACTS, as_json(there))
                 for block in iter(self.request.receive, b""):
                     file.write_all(block)
+                    if isinstance(file, Replacement):
+                        file.read_back()
                 digest = self.request.receive().decode("ascii")
             except Cancelled:
                 if key and self.agent.gone.is_set() and isinstance(file, Replacement):

@@ -63,6 +63,8 @@ def _receive(call: Call, file: File, start: int, size: int, progress: Progress |
     try:
         for block in call.parts():
             file.write_all(block)
+            if isinstance(file, Replacement):
+                file.read_back()
             done += len(block)
             if progress is not None:
                 progress(done, max(done, size))
