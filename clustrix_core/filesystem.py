@@ -8,15 +8,17 @@ import os
 import weakref
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import IO, Any, Literal, TypeVar, cast, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import decode
 from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
-from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.session import Session, pool
 from clustrix_core.stream import Stream
+
+if TYPE_CHECKING:
+    from clustrix_core.models import DiskUsage, FileInfo
 
 Path = str | os.PathLike[str]
 Choice = TypeVar("Choice", bound=str)

@@ -7,12 +7,14 @@ the rest of the process: the second call connects to nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import IO, Any, Literal, cast, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, cast, overload
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.filesystem import ClusterFilesystem, Path
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
-from clustrix_core.models import DiskUsage, FileInfo
+
+if TYPE_CHECKING:
+    from clustrix_core.models import DiskUsage, FileInfo
 
 
 @overload

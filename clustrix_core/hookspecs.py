@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
-from clustrix_core.models import DiskUsage, FileInfo
-from clustrix_core.stream import Stream
+if TYPE_CHECKING:
+    from clustrix_core.models import DiskUsage, FileInfo
+    from clustrix_core.stream import Stream
 
 API_VERSION = 1
 """The version of this contract; a backend class names the one it was written for as `api_version`."""

@@ -280,6 +280,40 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not heavy & set(done.stdout.split()), done.stdout
 
 
+FIRST_CALL = """
+import sys
+import importlib.metadata, pluggy, pydantic
+class Model(pydantic.BaseModel):
+    field: pydantic.SecretStr | None = None
+before = set(sys.modules)
+from clustrix import ClusterConfig, cluster_ls
+cluster_ls(".", ClusterConfig())
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_first_local_call_loads_only_what_it_needs() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    ours = {
+        name for name in loaded if name.partition(".")[0] in {"clustrix", "clustrix_core", "clustrix_local"}
+    }
+    needless = (
+        "cli",
+        "configfile",
+        "doctor",
+        "extensions",
+        "files",
+        "models",
+        "profiles",
+        "remote",
+        "testing",
+    )
+    assert not ours & {f"clustrix_core.{module}" for module in needless}
+    small = {"atexit", "binascii", "contextlib", "errno", "stat", "threading", "weakref"}
+    assert loaded - ours <= small
+
+
 def test_every_public_name_is_there_in_both_packages() -> None:
     import clustrix_core
 

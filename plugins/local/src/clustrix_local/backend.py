@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ConfigDict, model_validator
 
-from clustrix_core import API_VERSION, ClusterConfig, DiskUsage, FileInfo, Stream, hookimpl
+import clustrix_core
+from clustrix_core import API_VERSION, ClusterConfig, Stream, hookimpl
 from clustrix_core.engine import Engine, unpack
 from clustrix_core.errors import ConfigError, printable
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
 from clustrix_core.partial import Failures
 
+if TYPE_CHECKING:
+    from clustrix_core import DiskUsage, FileInfo
+
 T = TypeVar("T")
+
+# `clustrix_core.FileInfo` and `DiskUsage` are looked up when there is one to make: their module is among the
+# dearest to import, and many processes make none.
 
 
 class LocalConfig(ClusterConfig):
@@ -64,7 +71,7 @@ class LocalBackend:
     @hookimpl
     def clustrix_ls(self, path: str, detail: bool) -> list[str] | list[FileInfo]:
         if detail:
-            return [FileInfo.from_record(record) for record in self._engine.ls_detail(path)]
+            return _file_infos(self._engine.ls_detail(path))
         return unpack(self._engine.ls(path))
 
     @hookimpl
@@ -93,7 +100,8 @@ class LocalBackend:
         results: list[FileInfo | OSError] = []
         for path in paths:
             try:
-                results.append(FileInfo.from_record(self._engine.stat(path, follow_symlinks)))
+                record = self._engine.stat(path, follow_symlinks)
+                results.append(clustrix_core.FileInfo.from_record(record))
             except OSError as error:
                 if on_error == "raise":
                     raise
@@ -126,7 +134,7 @@ class LocalBackend:
         failures = Failures(on_error)
         total_bytes, file_count = self._engine.du(path, failures, _ticker(progress))
         failures.warn()
-        return DiskUsage(total_bytes, file_count)
+        return clustrix_core.DiskUsage(total_bytes, file_count)
 
     @hookimpl
     def clustrix_count_files(
@@ -161,7 +169,8 @@ def _batches(found: Iterable[Any], read: Callable[[Any], list[T]], failures: Fai
 
 
 def _file_infos(records: list[Any]) -> list[FileInfo]:
-    return [FileInfo.from_record(record) for record in records]
+    make = clustrix_core.FileInfo.from_record
+    return [make(record) for record in records]
 
 
 def _no_progress(done: int, total: int | None) -> None:
