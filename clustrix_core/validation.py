@@ -166,12 +166,16 @@ class _HookImpl:
 
 
 def _hookimpls(cls: type) -> list[_HookImpl]:
-    marked = ((name, _MARKS.parse_hookimpl_opts(cls, name)) for name in dir(cls))
-    return [
-        _HookImpl(name, options, inspect.getattr_static(cls, name))
-        for name, options in marked
-        if options is not None
-    ]
+    marked = (
+        (name, _MARKS.parse_hookimpl_opts(cls, name), attribute) for name, attribute in _attributes(cls)
+    )
+    return [_HookImpl(name, options, attribute) for name, options, attribute in marked if options is not None]
+
+
+def _attributes(cls: type) -> list[tuple[str, object]]:
+    """What the class and its bases hold, by name, without running any descriptor."""
+    held = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    return sorted(held.items(), key=lambda item: item[0])
 
 
 def _refuse(kind: str, cls: type, source: str, findings: list[str]) -> None:
@@ -226,18 +230,16 @@ def _class_findings(cls: type) -> Iterator[str]:
 
 
 def _properties(cls: type) -> list[str]:
-    return [
-        name for name in dir(cls) if isinstance(inspect.getattr_static(cls, name), property | cached_property)
-    ]
+    return [name for name, attribute in _attributes(cls) if isinstance(attribute, property | cached_property)]
 
 
 def _unmarked(cls: type) -> list[str]:
     """The methods that are called like hooks and yet aren't marked. (`clustrix_open = None` is no method.)"""
     return [
         name
-        for name in dir(cls)
+        for name, attribute in _attributes(cls)
         if name.startswith("clustrix_")
-        and isinstance(inspect.getattr_static(cls, name), FunctionType | staticmethod | classmethod)
+        and isinstance(attribute, FunctionType | staticmethod | classmethod)
         and _MARKS.parse_hookimpl_opts(cls, name) is None
     ]
 
