@@ -1035,7 +1035,7 @@ def content(reader: "File", before: os.stat_result) -> "Iterator[bytes]":
 def commit_verified(writer: "File", digest: str) -> None:
     """Give a copy its name if its SHA-256, read back, is this one. A device can't be read back."""
     if hasattr(writer, "commit"):
-        if writer.read_back() != digest:
+        if writer.read_back() != digest:  # type: ignore[attr-defined]
             raise OSError(errno.EIO, "the copy differs from the original", writer.name)
         writer.commit()
 

@@ -207,7 +207,7 @@ def test_a_home_folder_with_magic_in_its_name(tmp_path: Path, monkeypatch: pytes
 
 def test_a_file_that_cannot_be_looked_at_is_counted_all_the_same(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o755)
     (tmp_path / "listed").mkdir()
     (tmp_path / "listed" / "f").write_text("x")
     (tmp_path / "listed").chmod(0o444)

@@ -359,7 +359,7 @@ def test_a_work_dir_need_not_be_readable(tmp_path: Path) -> None:
     (tmp_path / "w" / "sub" / "f").write_text("")
     (tmp_path / "w").chmod(0o711)
     for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o755)
     os.seteuid(65534)
     try:
         assert cluster_ls("sub", ClusterConfig(local_work_dir=str(tmp_path / "w"))) == ["f"]

@@ -233,8 +233,8 @@ def test_home_is_the_servers(tmp_path: Path) -> None:
 
 @pytest.fixture
 def locked(tmp_path: Path) -> str:
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        os.chmod(folder, 0o755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o755)
     for name in ("open", "secret", "list-only", "enter-only"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "f").write_text("x")

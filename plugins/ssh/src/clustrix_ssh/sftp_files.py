@@ -354,7 +354,7 @@ class SftpReplacement(SftpFile):
     def read_back(self) -> str:
         """The SHA-256 of what is in it."""
         kept, known = sha256(), 0
-        for block in iter(lambda: self.read_at(known, BLOCK), b""):
+        while block := self.read_at(known, BLOCK):
             kept.update(block)
             known += len(block)
         return kept.hexdigest()
