@@ -300,20 +300,24 @@ class ClusterFilesystem:
             OSError: as `os.stat`.
         """
         single = isinstance(path, (str, bytes, os.PathLike))
-        paths = [path] if single else path
-        if not isinstance(paths, Iterable) or isinstance(paths, ClusterConfig):
-            raise TypeError(_wrong_path(paths))
+        if single:
+            paths = [checked_path(path)]
+        elif isinstance(path, Iterable) and not isinstance(path, ClusterConfig):
+            paths = [checked_path(one) for one in path]
+        else:
+            raise TypeError(_wrong_path(path))
         results = self._call(
             "clustrix_stat",
-            paths=[checked_path(cast("Path", one)) for one in paths],
+            paths=paths,
             follow_symlinks=bool(follow_symlinks),
             on_error=checked_choice("on_error", on_error, ("raise", "return")),
         )
         if not single:
-            return cast("list[FileInfo]", results)
-        if isinstance(results[0], OSError):
-            raise results[0]
-        return cast("FileInfo", results[0])
+            return results  # type: ignore[no-any-return]
+        found = results[0]
+        if isinstance(found, OSError):
+            raise found
+        return found  # type: ignore[no-any-return]
 
     def exists(self, path: Path) -> bool:
         """Tell whether there is such a file; links are followed. One round trip.
