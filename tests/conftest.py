@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from clustrix_core import profiles
 from clustrix_core.session import pool
 from fakedist import FakeSite
 
@@ -61,6 +62,12 @@ class Bare:
 for name in ("ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "count_files"):
     setattr(Bare, "clustrix_" + name, getattr(LocalBackend, "clustrix_" + name))
 '''
+
+
+@pytest.fixture(autouse=True)
+def _no_active_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of an earlier test is none of this one's."""
+    monkeypatch.setattr(profiles, "_active", {})
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 from cli_runner import COMMAND, Here, spawn
 
 import clustrix_core
-from clustrix_core import profiles
 from clustrix_core.cli.failures import report
 from fakedist import FakeSite
 
@@ -82,7 +81,6 @@ def _no_outer_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(profiles, "_active", {})
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 

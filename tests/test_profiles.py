@@ -125,7 +125,6 @@ def home(tmp_path: Path, lab_folder: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.chdir(folder / "work" / "project")
     monkeypatch.syspath_prepend(str(lab_folder))
-    monkeypatch.setattr(profiles, "_active", {})
     return folder
 
 

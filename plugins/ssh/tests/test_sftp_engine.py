@@ -256,6 +256,9 @@ def test_unreadable_folders_are_told_and_never_empty(locked: str) -> None:
                 there.ls(name)
             with pytest.raises(PermissionError):
                 there.open(f"{name}/new", "wb")
+        for name, kind in (("secret", PermissionError), ("list-only", IsADirectoryError)):
+            with pytest.raises(kind):  # as the system here: whether it may be read comes first
+                there.open(name, "rb")
         assert there.isfile("enter-only/f")
         with pytest.raises(PermissionError):
             there.exists("secret/f")

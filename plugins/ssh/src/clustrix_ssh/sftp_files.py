@@ -30,7 +30,7 @@ def open_file(client: SftpClient, real: bytes, mode: str, permissions: int) -> S
     """
     before = look(client, real, sftp.STAT)
     if before is not None:
-        refuse_what_is_no_file(before, real)
+        refuse_what_is_no_file(client, before, real, mode)
     if mode in FLAGS:
         file = SftpFile(client, real, FLAGS[mode], permissions, before)
         if mode == "ab" and before is not None:
@@ -69,8 +69,13 @@ def resolved(client: SftpClient, path: bytes) -> bytes:
         raise sftp.os_error(status, path) from None
 
 
-def refuse_what_is_no_file(status: Attributes, path: bytes) -> None:
+def refuse_what_is_no_file(client: SftpClient, status: Attributes, path: bytes, mode: str) -> None:
     if stat.S_ISDIR(status.st_mode):
+        if mode == "rb":  # a system looks first whether it may be read
+            try:
+                client.tell(sftp.CLOSE, client.ask(sftp.OPENDIR, string(path), sftp.HANDLE))
+            except SftpStatusError as failure:
+                raise sftp.os_error(failure, path) from None
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if stat.S_ISFIFO(status.st_mode):
         raise OSError(errno.EOPNOTSUPP, "a FIFO can't be opened over SFTP", path)
