@@ -236,7 +236,11 @@ def comparable(way: Way, given: tuple[Any, ...], here: tuple[Any, ...]) -> Any:
     kind, value, warned = given
     if kind == "failure":
         return kind, coarse(way, value, here[1] if here[0] == kind else value)
-    told = [facts(way, one) for one in value] if isinstance(value, list) else facts(way, value)
+    if isinstance(value, list):
+        same = here[0] == kind and isinstance(here[1], list) and len(here[1]) == len(value)
+        told = [facts(way, one, other) for one, other in zip(value, here[1] if same else value, strict=True)]
+    else:
+        told = facts(way, value, value)
     return kind, told, [coarse(way, one, one) for one in warned]
 
 
@@ -246,9 +250,9 @@ def coarse(way: Way, told: tuple[str, int | None, str], here: tuple[str, int | N
     return "OSError", told[2]
 
 
-def facts(way: Way, value: Any) -> Any:
+def facts(way: Way, value: Any, here: Any) -> Any:
     if isinstance(value, OSError):
-        return coarse(way, failure(way, value), failure(way, value))
+        return coarse(way, failure(way, value), failure(way, here if isinstance(here, OSError) else value))
     if not isinstance(value, FileInfo):
         return value
     mtime = value.mtime_ns if way.place.has("subsecond_mtime") else value.mtime_ns // 10**9
