@@ -68,9 +68,11 @@ for name in ("ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "c
 
 
 @pytest.fixture(autouse=True)
-def _no_active_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of an earlier test is none of this one's."""
-    monkeypatch.setattr(profiles, "_active", {})
+def _no_active_config() -> Iterator[None]:
+    """That of an earlier test is none of this one's. Not by monkeypatch, whose end would then come last."""
+    profiles._active.clear()
+    yield
+    profiles._active.clear()
 
 
 @pytest.fixture
