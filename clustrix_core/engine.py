@@ -18,6 +18,7 @@ import io
 import os
 import re
 import stat as st_
+import time
 from itertools import chain
 
 TYPE_CHECKING = False
@@ -789,6 +790,41 @@ class Engine:
                     tick(done, max(done, before.st_size))
                 commit_verified(writer, sent.hexdigest())
         return done
+
+    # jobs: the outcome of a task is a file that appears at once and whole, see `clustrix_core.jobs.runner`
+
+    def outcomes(
+        self, known: "dict[str, list[int]]", seconds: float, tick: "Tick" = no_tick
+    ) -> "Iterator[tuple[str, int, bytes]]":
+        """The outcomes, beyond those that are known, of the tasks of some job folders.
+
+        Args:
+            known: the numbers of the known ones, by folder.
+            seconds: how long to wait for the first.
+        """
+        end = time.monotonic() + seconds
+        old = {(folder, task) for folder, tasks in known.items() for task in tasks}
+        while True:
+            there = {
+                (folder, int(name))
+                for folder in known
+                for name in self.outcome_names(folder)
+                if name.isdigit()
+            }
+            new = there - old
+            if new or time.monotonic() >= end:
+                break
+            tick(0)
+            time.sleep(0.05)
+        for folder, task in sorted(new):
+            with self.open("%s/done/%d" % (folder, task), "rb") as file:
+                yield folder, task, b"".join(iter(lambda: file.read(1 << 20) or b"", b""))
+
+    def outcome_names(self, folder: str) -> "list[bytes]":
+        try:
+            return self.names(self.real(folder + "/done"))
+        except FileNotFoundError:
+            return []
 
     # scratch folders: `clustrix doctor` makes one, with a tree that it knows, and removes it
 

@@ -15,6 +15,7 @@ from clustrix_core.stream import Stream
 
 if TYPE_CHECKING:
     from clustrix_core import DiskUsage, FileInfo
+    from clustrix_core.jobs.models import Outcome
 
 T = TypeVar("T")
 
@@ -134,6 +135,12 @@ class EngineBackend:
     @hookimpl
     def clustrix_put(self, source: str, path: str, progress: Progress | None) -> int:
         return self._engine.copy(source, path, progress or _no_progress)
+
+    @hookimpl
+    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Outcome]:
+        from clustrix_core.jobs.models import Outcome
+
+        return [Outcome(*found) for found in self._engine.outcomes(known, seconds)]
 
 
 def _batches(found: Iterable[Any], read: Callable[[Any], list[T]], failures: Failures) -> Iterator[list[T]]:

@@ -58,6 +58,10 @@ class HostKeyError(ConnectionFailedError):
     """The host's key is unknown, or isn't the one that known_hosts holds."""
 
 
+class JobError(ClustrixError):
+    """A job can't be submitted or asked about, or did not end as it should. The message says why."""
+
+
 class OperationTimeoutError(ClustrixError, TimeoutError):
     """An operation took longer than `op_timeout`."""
 

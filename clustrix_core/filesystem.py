@@ -502,6 +502,11 @@ class ClusterFilesystem:
 def checked_config(config: object) -> ClusterConfig:
     """The config that is meant."""
     if config is None:
+        if "CLUSTRIX_HERE" in os.environ:
+            from clustrix_core.jobs import here
+
+            if here.active is not None:
+                return here.active
         from clustrix_core.profiles import get_config  # not needed by those who pass a config
 
         return get_config()

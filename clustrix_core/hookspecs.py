@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 
 if TYPE_CHECKING:
+    from clustrix_core.jobs.models import JobSpec, Outcome, TaskState
     from clustrix_core.models import DiskUsage, FileInfo
     from clustrix_core.stream import Stream
 
@@ -262,6 +263,92 @@ def clustrix_put(source: str, path: str, progress: Progress | None) -> int:  # t
     """
 
 
+@hookspec(firstresult=True)
+def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
+    """Put a job's archive into its folder, and hand the job to the scheduler.
+
+    The archive is run with the job's `python`, in the work dir, once for each task. What a task prints is the
+    file `log-N` in the job's folder, N being its number.
+
+    Args:
+        job: see `JobSpec`.
+
+    Returns:
+        What the scheduler calls it, which `clustrix_cancel` takes.
+
+    Raises:
+        JobError: the scheduler refuses it; the message has its words.
+        ConnectionFailedError: the answer was lost; it may have been submitted.
+
+    Round trips: at most three.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_job_states(jobs: list[str]) -> dict[str, list[TaskState]]:  # type: ignore[empty-body]
+    """Ask the scheduler about many jobs at once.
+
+    Args:
+        jobs: their names.
+
+    Returns:
+        The states of their tasks, by name; jobs that the scheduler doesn't know (any more) are left out.
+
+    Raises:
+        JobError: the scheduler doesn't answer: then nothing is known.
+
+    Round trips: one, and one command of the scheduler.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_job_outcomes(known: dict[str, list[int]], seconds: float) -> list[Outcome]:  # type: ignore[empty-body]
+    """Read the outcomes of tasks that have ended, beyond those that are known.
+
+    Args:
+        known: the numbers of the tasks whose outcome is known, by the job's folder.
+        seconds: how long to wait for the first.
+
+    Returns:
+        The new ones; none if none comes in time.
+
+    Round trips: one.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_cancel(jobs: list[str]) -> int:  # type: ignore[empty-body]
+    """Cancel many jobs at once. Those that have ended, or were never there, are passed over.
+
+    Args:
+        jobs: what `clustrix_submit` returned.
+
+    Returns:
+        How many the scheduler was told to cancel.
+
+    Raises:
+        JobError: the scheduler doesn't answer.
+
+    Round trips: one, and one command of the scheduler.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_job_remove(jobs: list[str]) -> int:  # type: ignore[empty-body]
+    """Remove the folders of jobs that have ended, with their results and logs.
+
+    Those that aren't there are passed over.
+
+    Args:
+        jobs: their names.
+
+    Returns:
+        How many names there were.
+
+    Round trips: one.
+    """
+
+
 REQUIRED = (
     "clustrix_ls",
     "clustrix_find",
@@ -273,7 +360,17 @@ REQUIRED = (
     "clustrix_du",
     "clustrix_count_files",
 )
-OPTIONAL = ("clustrix_readlink", "clustrix_open", "clustrix_get", "clustrix_put")
+OPTIONAL = (
+    "clustrix_readlink",
+    "clustrix_open",
+    "clustrix_get",
+    "clustrix_put",
+    "clustrix_submit",
+    "clustrix_job_states",
+    "clustrix_job_outcomes",
+    "clustrix_cancel",
+    "clustrix_job_remove",
+)
 
 
 def arguments(hook: str) -> tuple[str, ...]:

@@ -31,10 +31,8 @@ class Session:
     """
 
     def __init__(self, config: ClusterConfig) -> None:
-        backend_class = load_backend(config.cluster_type)
-        self.config = resolve(config, backend_class.config_model)
+        self.config, self.backend = _opened(config)
         extensions = [_extension(name, self.config) for name in self.config.extensions]
-        self.backend = backend_class(self.config)
         manager = pluggy.PluginManager("clustrix")
         manager.add_hookspecs(hookspecs)
         manager.register(self.backend)
@@ -75,6 +73,18 @@ class Session:
         abandon = getattr(self.backend, "abandon", None)
         if abandon is not None:
             abandon()
+
+
+def _opened(config: ClusterConfig) -> tuple[ClusterConfig, Any]:
+    """The config as the backend has it, and the backend: in a job on the place itself, the engine."""
+    if "CLUSTRIX_HERE" in os.environ:
+        from clustrix_core.jobs.here import backend_here, is_here
+
+        if is_here(config):
+            return config, backend_here(config)
+    backend_class = load_backend(config.cluster_type)
+    resolved = resolve(config, backend_class.config_model)
+    return resolved, backend_class(resolved)
 
 
 def _extension(name: str, config: ClusterConfig) -> object:

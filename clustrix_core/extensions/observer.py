@@ -10,6 +10,7 @@ from typing import Any
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
+from clustrix_core.jobs.models import JobSpec
 from clustrix_core.stream import Stream
 
 _Wrapper = Generator[None, Any, Any]
@@ -62,7 +63,7 @@ class Observer:
         Args:
             operation: its name, such as `"ls"`.
             facts: those of its arguments that say what it is about: `path` or `paths`, `pattern`, `mode`,
-                `source`, `target`.
+                `source`, `target`, `job` or `jobs`.
 
         Returns:
             What to call once when it has ended, or None.
@@ -88,6 +89,26 @@ class Observer:
         else:
             end(None)
         return result
+
+    @hookimpl(wrapper=True)
+    def clustrix_submit(self, job: JobSpec) -> _Wrapper:
+        return (yield from self._observed("submit", job=job.name))
+
+    @hookimpl(wrapper=True)
+    def clustrix_job_states(self, jobs: list[str]) -> _Wrapper:
+        return (yield from self._observed("job_states", jobs=jobs))
+
+    @hookimpl(wrapper=True)
+    def clustrix_job_outcomes(self, known: dict[str, list[int]]) -> _Wrapper:
+        return (yield from self._observed("job_outcomes", jobs=[*known]))
+
+    @hookimpl(wrapper=True)
+    def clustrix_cancel(self, jobs: list[str]) -> _Wrapper:
+        return (yield from self._observed("cancel", jobs=jobs))
+
+    @hookimpl(wrapper=True)
+    def clustrix_job_remove(self, jobs: list[str]) -> _Wrapper:
+        return (yield from self._observed("job_remove", jobs=jobs))
 
     @hookimpl(wrapper=True)
     def clustrix_ls(self, path: str) -> _Wrapper:

@@ -10,12 +10,14 @@ from typing import Any
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
+from clustrix_core.jobs.models import JobSpec
 
 
 class ReadOnly:
     """Refuses whatever would write in the place, before anything is sent there.
 
-    That is `put`, and `open` for anything but reading, with which the command `clustrix cp` writes as well.
+    That is `put`, and `open` for anything but reading, with which `clustrix cp` writes as well; and jobs:
+    none is submitted, cancelled or removed.
     `get` writes here, and is let through. `clustrix doctor` makes no scratch folder.
 
     Args:
@@ -34,6 +36,21 @@ class ReadOnly:
     @hookimpl(wrapper=True)
     def clustrix_put(self, path: str) -> Generator[None, Any, Any]:
         self._refuse(path)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_submit(self, job: JobSpec) -> Generator[None, Any, Any]:
+        self._refuse(job.folder)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_job_remove(self, jobs: list[str]) -> Generator[None, Any, Any]:
+        self._refuse(jobs[0] if jobs else "")
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_cancel(self, jobs: list[str]) -> Generator[None, Any, Any]:
+        self._refuse(jobs[0] if jobs else "")
         return (yield)
 
     def _refuse(self, path: str) -> None:

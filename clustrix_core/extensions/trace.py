@@ -37,7 +37,8 @@ class Trace(Observer):
         """Log how it ended, if anybody listens."""
         if not _logger.isEnabledFor(logging.INFO):
             return None
-        paths, pattern = facts.get("paths", [facts.get("path")]), facts.get("pattern")
+        about = facts.get("jobs", [facts.get("job", facts.get("path"))])
+        paths, pattern = facts.get("paths", about), facts.get("pattern")
 
         def log(ending: Ending) -> None:
             told: dict[str, Any] = {

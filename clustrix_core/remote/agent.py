@@ -446,6 +446,10 @@ class Operations:
     def count_files(self, path: str, pattern: str) -> int:
         return self.engine.count_files(path, pattern, self.request.fail, self.request.tick)
 
+    def outcomes(self, known: "dict[str, list[int]]", seconds: float) -> None:
+        for folder, task, found in self.engine.outcomes(known, seconds, self.request.tick):
+            self.request.send(DATA, pack_call({"folder": folder, "task": task}, found))
+
     def run(self, command: "list[str]") -> "list[Any]":
         """Run a program with the data as its input, and send its output; returns status and complaints."""
         import subprocess

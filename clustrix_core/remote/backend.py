@@ -18,6 +18,7 @@ from clustrix_core.doctor import Concern, Step
 from clustrix_core.engine import Engine, encode
 from clustrix_core.errors import ClustrixError, ConnectionFailedError, UnsupportedOperationError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
+from clustrix_core.jobs.models import Outcome
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.partial import Failures
 from clustrix_core.remote import agent, bootstrap, transfer
@@ -397,6 +398,13 @@ class RemoteBackend(ABC):
         return self._partial("count_files", on_error, progress, read, path=path, pattern=pattern)
 
     @hookimpl
+    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Outcome]:
+        def read(call: Call) -> list[Outcome]:
+            return [_outcome(call, frame) for frame in call.parts()]
+
+        return self._ask("outcomes", read, known=known, seconds=seconds)
+
+    @hookimpl
     def clustrix_readlink(self, path: str) -> str:
         return self._value(str, "readlink", path=path)
 
@@ -443,6 +451,14 @@ class _Start:
 
 def _items(call: Call, progress: Progress | None = None) -> list[Any]:
     return list(chain.from_iterable(call.parts(progress)))
+
+
+def _outcome(call: Call, frame: bytes) -> Outcome:
+    try:
+        told, content = agent.unpack_call(frame)
+        return Outcome(str(told["folder"]), int(told["task"]), content)
+    except NONSENSE:
+        raise call.client.nonsense() from None
 
 
 def _refusals(call: Call) -> list[tuple[str, str]]:

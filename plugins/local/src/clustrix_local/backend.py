@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from pydantic import ConfigDict, model_validator
 
-from clustrix_core import API_VERSION, ClusterConfig
+from clustrix_core import API_VERSION, ClusterConfig, hookimpl
 from clustrix_core.engine import Engine
 from clustrix_core.engine_backend import EngineBackend
 from clustrix_core.errors import ConfigError, printable
+from clustrix_core.jobs import detached
+from clustrix_core.jobs.models import JobSpec, TaskState
 
 
 class LocalConfig(ClusterConfig):
@@ -33,8 +38,28 @@ class LocalBackend(EngineBackend):
 
     def __init__(self, config: LocalConfig) -> None:
         super().__init__(Engine(config.local_work_dir))
+        self._work_dir = config.local_work_dir
         if config.local_work_dir:
             self._check_work_dir(config.local_work_dir)
+
+    @hookimpl
+    def clustrix_submit(self, job: JobSpec) -> str:
+        def put(source: str, path: str) -> object:
+            return self.clustrix_put(source, path, None)
+
+        return detached.submit(detached.run_here, put, job, os.path.abspath(self._work_dir or "."))
+
+    @hookimpl
+    def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
+        return detached.states(detached.run_here, jobs, sys.executable)
+
+    @hookimpl
+    def clustrix_job_remove(self, jobs: list[str]) -> int:
+        return detached.remove(detached.run_here, jobs)
+
+    @hookimpl
+    def clustrix_cancel(self, jobs: list[str]) -> int:
+        return detached.cancel(detached.run_here, jobs, sys.executable)
 
     def _check_work_dir(self, path: str) -> None:
         try:

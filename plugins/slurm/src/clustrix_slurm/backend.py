@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from clustrix_core import hookimpl
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
+from clustrix_core.jobs.models import JobSpec, TaskState
 from clustrix_core.remote import Channel, RemoteBackend
 from clustrix_core.remote.bootstrap import NO_PYTHON
+from clustrix_slurm import sbatch
 from clustrix_slurm.config import SlurmConfig
 from clustrix_slurm.environment import (
     QUOTED,
@@ -92,6 +95,18 @@ class SlurmBackend(HereOrSshBackend):
             words = f"nothing was run; the host said: {channel.last_words() or said[-QUOTED:]!r}"
             self.explain(ConnectionFailedError(f"{self.place_name()}: {words}"), channel)
         return said.decode("utf-8", "replace")
+
+    @hookimpl
+    def clustrix_submit(self, job: JobSpec) -> str:
+        return sbatch.submit(self, job)
+
+    @hookimpl
+    def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
+        return sbatch.states(self, jobs)
+
+    @hookimpl
+    def clustrix_cancel(self, jobs: list[str]) -> int:
+        return sbatch.cancel(self, jobs)
 
     def diagnose(self) -> list[Step]:
         """The steps of `clustrix doctor`: of the login, the environment, the agent and the scheduler."""

@@ -1,0 +1,1 @@
+"""Python functions as jobs: what travels, how it is started, and what comes back."""

@@ -1,0 +1,164 @@
+"""`cluster`: the decorator that makes a function run where the data is."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import ConnectionFailedError, JobError
+from clustrix_core.filesystem import ClusterFilesystem, checked_config
+from clustrix_core.jobs import archive, records
+from clustrix_core.jobs.dependencies import Dependencies, analyse
+from clustrix_core.jobs.here import is_here, marker
+from clustrix_core.jobs.job import Job, JobArray, Submission
+from clustrix_core.jobs.models import JobSpec, Resources
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class ClusterFunction(Generic[P, R]):
+    """A function that runs as a job when it is called; `cluster` makes it.
+
+    It runs in the place of the decorator's `config`, else of the first `ClusterConfig` among the call's
+    arguments, else of the active config. In a job on that place it is called as it is.
+
+    Args:
+        function: the function.
+        config: the place.
+        resources: what each job asks for.
+    """
+
+    def __init__(self, function: Callable[P, R], config: ClusterConfig | None, resources: Resources) -> None:
+        functools.update_wrapper(self, function)
+        self.local = function
+        self._config, self._resources = config, resources
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it as a job and wait for the result. Ctrl-C cancels the job."""
+        config = self._place(args, kwargs)
+        if is_here(config):
+            return self.local(*args, **kwargs)
+        job = self._submit(config, [(args, kwargs)], None).jobs[0]
+        try:
+            result: R = job.result()
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+        return result
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Run it as a job, and don't wait.
+
+        Raises:
+            JobError: it can't be submitted.
+            ConnectionFailedError: the place can't be reached.
+        """
+        return self._submit(self._place(args, kwargs), [(args, kwargs)], None).jobs[0]
+
+    def map(self, *arguments: Iterable[Any]) -> JobArray:
+        """Call it for each item (or for each tuple of items, as the builtin `map`), as one array of jobs."""
+        calls: list[Call] = [(items, {}) for items in zip(*arguments)]  # noqa: B905 (as the builtin)
+        if not calls:
+            raise ValueError("there is nothing to call the function for")
+        return JobArray(self._submit(self._place(*calls[0]), calls, len(calls)))
+
+    def dependencies(self) -> Dependencies:
+        """What would travel with the function, and what it needs there."""
+        return analyse(self.local)
+
+    def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
+        given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
+        return checked_config(self._config or next(given, None))
+
+    def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
+        needed = self.dependencies()
+        if needed.missing:
+            named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
+            raise JobError(f"modules that the function imports are not found here: {named}")
+        name = getattr(self.local, "__qualname__", repr(self.local))
+        with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
+            file = Path(folder) / "job.pyz"
+            archive.build(file, self.local, config, calls, needed)
+            record = records.new(name, tasks, config)
+            spec = JobSpec(
+                name=record.name,
+                folder=record.folder,
+                archive=str(file),
+                tasks=tasks,
+                python=_python(config),
+                marker=marker(config),
+                resources=self._resources,
+            )
+            record = records.save(record, scheduler_id=_handed_over(config, spec))
+        submission = Submission(record, config)
+        submission.follow()
+        return submission
+
+    def __reduce__(self) -> Any:
+        module, name = self.local.__module__, getattr(self.local, "__qualname__", "")
+        found: Any = sys.modules.get(module) if module != "__main__" else None
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (type(self), (self.local, self._config, self._resources))
+
+
+def _python(config: ClusterConfig) -> str:
+    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
+
+
+def _handed_over(config: ClusterConfig, spec: JobSpec) -> str:
+    """Submit it, once: where the answer was lost, the scheduler is asked before it is tried again."""
+    with ClusterFilesystem(config) as place:
+        try:
+            return str(place._call("clustrix_submit", job=spec))
+        except ConnectionFailedError:
+            if not place._call("clustrix_job_states", jobs=[spec.name]):
+                return str(place._call("clustrix_submit", job=spec))
+            return spec.name
+
+
+@overload
+def cluster(function: Callable[P, R], /) -> ClusterFunction[P, R]: ...
+@overload
+def cluster(
+    *, config: ClusterConfig | None = None, **resources: Any
+) -> Callable[[Callable[P, R]], ClusterFunction[P, R]]: ...
+def cluster(function: Any = None, /, *, config: ClusterConfig | None = None, **resources: Any) -> Any:
+    """Make a function run as a job where the data is.
+
+    Args:
+        config: the place; without one it is the first `ClusterConfig` among a call's arguments, else that of
+            the active config.
+        resources: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
+            `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
+
+    Returns:
+        A `ClusterFunction`: calling it runs a job and waits for the result; see `submit`, `map` and `local`.
+
+    Raises:
+        TypeError: there is no such resource.
+    """
+    known = [field.name for field in fields(Resources)]
+    for name in resources:
+        if name not in known:
+            raise TypeError(f"cluster() takes no {name!r}; a job can ask for {', '.join(known)}")
+    asked = Resources(**{name: _text(name, value) for name, value in resources.items()})
+
+    def decorate(function: Callable[P, R]) -> ClusterFunction[P, R]:
+        return ClusterFunction(function, config, asked)
+
+    return decorate if function is None else decorate(function)
+
+
+def _text(name: str, value: Any) -> Any:
+    """Numbers are fine where the scheduler wants text."""
+    return str(value) if name in ("memory", "time", "gpus") and isinstance(value, int) else value

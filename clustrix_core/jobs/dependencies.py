@@ -1,0 +1,280 @@
+"""What a function needs where it runs: local modules, installed distributions, and what can't be found.
+
+The search goes from the function outward. Of live objects it looks at globals, closures, defaults,
+decorators and the bases of classes; of source code at every import, in functions too. Local modules travel as
+source, with the packages that they are in; functions of `__main__` and of notebooks travel by value, so what
+they name is followed as well.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+OWN = frozenset({"clustrix", "clustrix_core"})
+"""They travel with every job."""
+
+
+@dataclass
+class Dependencies:
+    """What a function needs.
+
+    Attributes:
+        sources: the source files that travel, by their paths below a folder of modules.
+        pins: the distributions that have to be installed there, with their versions here.
+        missing: modules that are imported and can't be found here, and where.
+        warnings: what can't be known, or may be forgotten.
+        reasons: why each module is needed: the first place that was met.
+    """
+
+    sources: dict[str, bytes] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def report(self) -> str:
+        """The same for people: a line for each thing."""
+        lines = [f"travels: {name} ({self._reason(name)})" for name in sorted(self.sources)]
+        lines += [
+            f"is needed there: {name}=={version} ({self._reason(name)})"
+            for name, version in self.pins.items()
+        ]
+        lines += [f"is not found here: {name} ({where})" for name, where in self.missing.items()]
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def _reason(self, name: str) -> str:
+        return self.reasons.get(name, "a package that it is in")
+
+
+def analyse(function: Any) -> Dependencies:
+    """Find out what a function needs. Nothing of it is run, but modules that it names may be looked for."""
+    search = _Search()
+    search.look_at(function, "the function itself")
+    return search.found
+
+
+class _Search:
+    def __init__(self) -> None:
+        self.found = Dependencies()
+        self._objects: dict[int, object] = {}  # seen, and kept alive so that the numbers stay theirs
+        self._modules: set[str] = set()
+
+    # live objects
+
+    def look_at(self, value: Any, why: str) -> None:
+        if id(value) in self._objects:
+            return
+        self._objects[id(value)] = value
+        if isinstance(value, ModuleType):
+            self.need(value.__name__, why)
+        elif isinstance(value, MethodType):
+            self.look_at(value.__func__, why)
+            self.look_at(value.__self__, why)
+        elif isinstance(value, FunctionType):
+            self._look_at_function(value, why)
+        elif isinstance(value, type):
+            self._look_at_class(value, why)
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            for item in value:
+                self.look_at(item, why)
+        elif isinstance(value, dict):
+            for item in (*value, *value.values()):
+                self.look_at(item, why)
+        elif not isinstance(value, (str, bytes, int, float, complex, bool, type(None))):
+            wrapped = getattr(value, "__wrapped__", None)
+            if wrapped is not None:
+                self.look_at(wrapped, why)
+            self.look_at(type(value), why)
+
+    def _look_at_function(self, function: FunctionType, why: str) -> None:
+        if not _by_value(function):
+            self.need(function.__module__, why)
+            if "<locals>" not in function.__qualname__:
+                return
+        name = function.__qualname__
+        for cell in function.__closure__ or ():
+            with suppress(ValueError):  # it is empty
+                self.look_at(cell.cell_contents, f"the closure of {name}")
+        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self.look_at(default, f"a default of {name}")
+        wrapped = getattr(function, "__wrapped__", None)
+        if wrapped is not None:
+            self.look_at(wrapped, f"what {name} wraps")
+        for used in _names(function.__code__):
+            if used in function.__globals__:
+                self.look_at(function.__globals__[used], f"{used} in {name}")
+        with suppress(OSError, TypeError, SyntaxError):
+            lines, start = inspect.getsourcelines(function)
+            tree = ast.parse(textwrap.dedent("".join(lines)))
+            package = function.__globals__.get("__package__") or ""
+            self._look_at_code(tree, package, f"{inspect.getsourcefile(function)}", start - 1)
+
+    def _look_at_class(self, cls: type, why: str) -> None:
+        if not _by_value(cls):
+            self.need(cls.__module__, why)
+            return
+        for base in cls.__bases__:
+            self.look_at(base, f"a base of {cls.__qualname__}")
+        for value in vars(cls).values():
+            inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+            if isinstance(inner, FunctionType):
+                self.look_at(inner, f"{cls.__qualname__}.{inner.__name__}")
+
+    # modules
+
+    def need(self, name: str, why: str) -> None:
+        top = name.partition(".")[0]
+        if name in self._modules or top in sys.stdlib_module_names or top in OWN or name == "__main__":
+            return
+        self._modules.add(name)
+        distribution = _distribution(top)
+        if distribution is not None:
+            self.found.pins.setdefault(*distribution)
+            self.found.reasons.setdefault(distribution[0], why)
+            return
+        spec = None
+        with suppress(ImportError, ValueError, AttributeError):
+            spec = importlib.util.find_spec(name)
+        if spec is None:
+            self.found.missing.setdefault(name, why)
+        elif spec.origin is None or not spec.has_location:
+            if spec.submodule_search_locations is None:
+                self.found.missing.setdefault(name, f"{why}; it has no file")
+        elif not spec.origin.endswith(".py"):
+            self.found.missing.setdefault(name, f"{why}; {spec.origin} is compiled, so it can't travel")
+        else:
+            self._take(name, Path(spec.origin), why)
+
+    def _take(self, name: str, file: Path, why: str) -> None:
+        parent, _, _last = name.rpartition(".")
+        is_package = file.name == "__init__.py"
+        inside = name.replace(".", "/") + ("/__init__.py" if is_package else ".py")
+        source = file.read_bytes()
+        self.found.sources[inside] = source
+        self.found.reasons.setdefault(inside, why)
+        if parent:
+            self.need(parent, f"the package of {name}")
+        try:
+            tree = ast.parse(source)
+        except SyntaxError as error:
+            self.found.warnings.append(f"{file}: {error}")
+            return
+        self._look_at_code(tree, name if is_package else parent, str(file), 0)
+
+    # source code
+
+    def _look_at_code(self, tree: ast.AST, package: str, file: str, offset: int) -> None:
+        for node in ast.walk(tree):
+            where = f"{file}:{getattr(node, 'lineno', 0) + offset}"
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.need(alias.name, f"import at {where}")
+            elif isinstance(node, ast.ImportFrom):
+                self._look_at_from(node, package, where)
+            elif isinstance(node, ast.Call):
+                self._look_at_call(node, where)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self._look_at_text(node.value, Path(file).parent, where)
+
+    def _look_at_from(self, node: ast.ImportFrom, package: str, where: str) -> None:
+        name = node.module or ""
+        if node.level:
+            parts = package.split(".")
+            base = parts[: len(parts) - node.level + 1]
+            name = ".".join([*base, *([name] if name else [])])
+        if name:
+            self.need(name, f"import at {where}")
+        for alias in node.names:
+            inner = f"{name}.{alias.name}"
+            if _is_local(name) and _exists(inner):
+                self.need(inner, f"import at {where}")
+
+    def _look_at_call(self, node: ast.Call, where: str) -> None:
+        called = ast.unparse(node.func)
+        if called not in ("__import__", "importlib.import_module", "import_module") or not node.args:
+            return
+        named = node.args[0]
+        if isinstance(named, ast.Constant) and isinstance(named.value, str):
+            self.need(named.value, f"import at {where}")
+        else:
+            self.found.warnings.append(
+                f"{where} imports what is only known when it runs; import it by name, too, so that it travels"
+            )
+
+    def _look_at_text(self, text: str, folder: Path, where: str) -> None:
+        if not 3 <= len(text) <= 200 or "\n" in text or "." not in text:
+            return
+        with suppress(OSError, ValueError):
+            if (Path.cwd() / text).is_file() or (folder / text).is_file():
+                warning = (
+                    f"{where} names the local file {text!r}, which doesn't travel: cluster_put copies it"
+                )
+                if warning not in self.found.warnings:
+                    self.found.warnings.append(warning)
+
+
+def _by_value(value: Any) -> bool:
+    """Whether cloudpickle pickles a function or class by value: no module has it under its name."""
+    module = sys.modules.get(value.__module__)
+    if module is None or value.__module__ == "__main__":
+        return True
+    found: Any = module
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is not value
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+@cache
+def _installed() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+@cache
+def _site_folders() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({Path(paths[name]).resolve() for name in ("purelib", "platlib")})
+
+
+@cache
+def _distribution(top: str) -> tuple[str, str] | None:
+    """The distribution, and its version, that a module is installed from; none where its source is local."""
+    names = _installed().get(top)
+    if not names:
+        return None
+    with suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(top)
+        place = spec and (spec.origin or next(iter(spec.submodule_search_locations or []), None))
+        if place and not any(folder in Path(place).resolve().parents for folder in _site_folders()):
+            return None
+    return names[0], importlib.metadata.version(names[0])
+
+
+def _is_local(name: str) -> bool:
+    top = name.partition(".")[0]
+    return top not in sys.stdlib_module_names and top not in OWN and _distribution(top) is None
+
+
+def _exists(name: str) -> bool:
+    with suppress(ImportError, ValueError, AttributeError):
+        return importlib.util.find_spec(name) is not None
+    return False

@@ -1,0 +1,138 @@
+"""What backends are told of jobs, and tell of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+JOBS = ".clustrix/jobs"
+"""The folder of job folders, below the home folder of the place."""
+
+PREFIX = "clustrix-"
+"""What the names of jobs begin with, before their ids."""
+
+INLINE = 8 << 20
+"""Bytes of an archive that travels together with the order to submit it."""
+
+State = Literal[
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "cancelled",
+    "timed out",
+    "out of memory",
+    "node failure",
+    "preempted",
+]
+
+ENDED = ("completed", "failed", "cancelled", "timed out", "out of memory", "node failure", "preempted")
+"""The states that a task doesn't leave by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a job asks for. None leaves it to the config, and then to the cluster.
+
+    Attributes:
+        cores: CPU cores of each task.
+        memory: of each task, such as `"8G"`; a bare number is MiB.
+        time: the limit, `[days-]hours:minutes:seconds`; a bare number is minutes.
+        partition: the queue.
+        account: who is billed.
+        qos: the quality of service.
+        gpus: GPUs of each task, such as `"2"` or `"tesla:1"`.
+        gres: generic resources of each node, such as `"gpu:2"`.
+        constraint: features that the nodes must have.
+        nodes: how many nodes.
+        mail_user: who is written to when it ends.
+        requeue: whether it may be started again after a node failure.
+        options: further options of the scheduler, by their long names; a value of None is a flag.
+    """
+
+    cores: int | None = None
+    memory: str | None = None
+    time: str | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gpus: str | None = None
+    gres: str | None = None
+    constraint: str | None = None
+    nodes: int | None = None
+    mail_user: str | None = None
+    requeue: bool = False
+    options: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job to be submitted.
+
+    Attributes:
+        name: its name in the scheduler, which no other job has.
+        folder: its own folder in the place, which is made with mode 0700; below the home folder (`~/`).
+        archive: the path here of the archive to be put there as `job.pyz`. It is run with `run`, the folder,
+            and the task's number.
+        tasks: how many tasks, numbered from 0; None is a single one, whose number is 0.
+        python: the Python there that runs it.
+        marker: the value of the variable `CLUSTRIX_HERE` in the job.
+        resources: what it asks for.
+    """
+
+    name: str
+    folder: str
+    archive: str
+    tasks: int | None
+    python: str
+    marker: str
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """The state of some tasks of a job.
+
+    Attributes:
+        first, last: their numbers.
+        state: what they are doing, or how they ended.
+        reason: the scheduler's word for why; empty if it gives none.
+    """
+
+    first: int
+    last: int
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended, in its own words.
+
+    Attributes:
+        folder: the job's folder, as it was asked for.
+        task: the task's number.
+        content: what the outcome file holds.
+    """
+
+    folder: str
+    task: int
+    content: bytes
+
+
+def below_home(path: str | None) -> str:
+    """A path as a program sees it that starts in the home folder."""
+    return (path or ".").removeprefix("~/") if path != "~" else "."
+
+
+def folder_of(name: str) -> str:
+    """The folder of a job of this name, relative to the home folder.
+
+    Raises:
+        ValueError: it is no job's name.
+    """
+    if not re.fullmatch(rf"{PREFIX}[0-9a-z-]+", name):
+        raise ValueError(f"{name!r} is no job's name")
+    return f"{JOBS}/{name.removeprefix(PREFIX)}"

@@ -1,0 +1,113 @@
+"""What this machine remembers of jobs: a file for each, written before it is submitted."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.config import ClusterConfig, given, secret_fields
+from clustrix_core.errors import JobError, printable
+from clustrix_core.jobs.models import JOBS, PREFIX
+
+
+@dataclass(frozen=True)
+class Record:
+    """A job, as it is remembered.
+
+    Attributes:
+        id: what people call it.
+        function: the function's name.
+        tasks: how many tasks an array has; None for a single call.
+        config: the fields of its config, without secrets.
+        submitted: when: ISO 8601, UTC.
+        scheduler_id: what the scheduler calls it; empty until that is known.
+        ended: how it ended, in a word; empty as long as it lives.
+    """
+
+    id: str
+    function: str
+    tasks: int | None
+    config: dict[str, Any]
+    submitted: str
+    scheduler_id: str = ""
+    ended: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in the scheduler."""
+        return PREFIX + self.id
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the place."""
+        return f"~/{JOBS}/{self.id}"
+
+
+def new(function: str, tasks: int | None, config: ClusterConfig) -> Record:
+    """Remember a job that is about to be submitted."""
+    began = datetime.now(timezone.utc)
+    identity = f"{began:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    secret = secret_fields(type(config))
+    fields = {name: value for name, value in given(config).items() if name not in secret}
+    record = Record(identity, function, tasks, fields, began.isoformat(timespec="seconds"))
+    save(record)
+    return record
+
+
+def save(record: Record, **changes: str) -> Record:
+    """Write a record, with some of it changed."""
+    record = replace(record, **changes)  # type: ignore[arg-type]
+    file = _file(record.id)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.touch(0o600)
+    temporary.write_text(json.dumps(asdict(record), default=_plain))
+    temporary.rename(file)
+    return record
+
+
+def load(identity: str) -> Record:
+    """The record of a job.
+
+    Raises:
+        JobError: there is none.
+    """
+    try:
+        return Record(**json.loads(_file(identity).read_text()))
+    except FileNotFoundError:
+        raise JobError(
+            f"no job {printable(identity)!r} is known here; `clustrix jobs` lists those that are"
+        ) from None
+
+
+def all_records() -> Iterator[Record]:
+    """All that are remembered, the oldest first."""
+    for file in sorted(_folder().glob("*.json")):
+        yield load(file.stem)
+
+
+def forget(record: Record) -> None:
+    """Remember it no longer."""
+    _file(record.id).unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+    return base / "clustrix" / "jobs"
+
+
+def _file(identity: str) -> Path:
+    if os.path.basename(identity) != identity or identity.startswith("."):
+        raise JobError(f"{printable(identity)!r} is no job's id")
+    return _folder() / f"{identity}.json"
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if hasattr(value, "keys") else str(value)
