@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ConfigWarning,
         ConnectionFailedError,
         HostKeyError,
+        JobError,
         OperationTimeoutError,
         PartialResultWarning,
         PluginDeprecationWarning,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         cluster_stat,
     )
     from clustrix_core.hookspecs import API_VERSION, hookimpl
+    from clustrix_core.jobs.decorator import ClusterFunction, cluster
+    from clustrix_core.jobs.job import Job, JobArray
     from clustrix_core.models import DiskUsage, FileInfo
     from clustrix_core.profiles import configure, get_config, load_config, save_config
     from clustrix_core.stream import Stream
@@ -59,14 +62,19 @@ _EXPORTS = {
     "ConfigError": "errors",
     "ConfigWarning": "errors",
     "ConnectionFailedError": "errors",
+    "ClusterFunction": "jobs.decorator",
     "DiskUsage": "models",
     "FileInfo": "models",
     "HostKeyError": "errors",
+    "Job": "jobs.job",
+    "JobArray": "jobs.job",
+    "JobError": "errors",
     "OperationTimeoutError": "errors",
     "PartialResultWarning": "errors",
     "PluginDeprecationWarning": "errors",
     "Stream": "stream",
     "UnsupportedOperationError": "errors",
+    "cluster": "jobs.decorator",
     "cluster_count_files": "functions",
     "cluster_du": "functions",
     "cluster_exists": "functions",
@@ -95,6 +103,7 @@ __all__ = [
     "BackendNotFoundError",
     "ClusterConfig",
     "ClusterFilesystem",
+    "ClusterFunction",
     "ClustrixError",
     "ConfigError",
     "ConfigWarning",
@@ -102,12 +111,16 @@ __all__ = [
     "DiskUsage",
     "FileInfo",
     "HostKeyError",
+    "Job",
+    "JobArray",
+    "JobError",
     "OperationTimeoutError",
     "PartialResultWarning",
     "PluginDeprecationWarning",
     "Stream",
     "UnsupportedOperationError",
     "__version__",
+    "cluster",
     "cluster_count_files",
     "cluster_du",
     "cluster_exists",

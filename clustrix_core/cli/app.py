@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from clustrix_core._version import __version__
-from clustrix_core.cli import about, authoring, copying, doctor, listing
+from clustrix_core.cli import about, authoring, copying, doctor, jobs, listing
 from clustrix_core.cli.failures import CLOSED, OK, report, report_warnings, write_error
 from clustrix_core.cli.output import OutputClosedError, drop_output
 from clustrix_core.cli.plugged import PluggedGroup
@@ -50,7 +50,14 @@ def cli(context: click.Context, trace: bool, debug: bool) -> None:
         _print_trace(context)
 
 
-for command in (*listing.COMMANDS, *copying.COMMANDS, *doctor.COMMANDS, *authoring.COMMANDS, *about.COMMANDS):
+for command in (
+    *listing.COMMANDS,
+    *copying.COMMANDS,
+    *doctor.COMMANDS,
+    *jobs.COMMANDS,
+    *authoring.COMMANDS,
+    *about.COMMANDS,
+):
     cli.add_command(command)
 
 

@@ -73,7 +73,7 @@ class ClusterFunction(Generic[P, R]):
 
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""
-        return analyse(self.local)
+        return analyse(self)
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
         given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
@@ -87,7 +87,7 @@ class ClusterFunction(Generic[P, R]):
         name = getattr(self.local, "__qualname__", repr(self.local))
         with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
             file = Path(folder) / "job.pyz"
-            archive.build(file, self.local, config, calls, needed)
+            archive.build(file, self, config, calls, needed)
             record = records.new(name, tasks, config)
             spec = JobSpec(
                 name=record.name,

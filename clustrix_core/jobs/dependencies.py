@@ -97,7 +97,8 @@ class _Search:
             wrapped = getattr(value, "__wrapped__", None)
             if wrapped is not None:
                 self.look_at(wrapped, why)
-            self.look_at(type(value), why)
+            if type(value).__module__.partition(".")[0] not in OWN:
+                self.look_at(type(value), why)
 
     def _look_at_function(self, function: FunctionType, why: str) -> None:
         if not _by_value(function):
@@ -234,7 +235,7 @@ def _by_value(value: Any) -> bool:
     found: Any = module
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
-    return found is not value
+    return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Job(concurrent.futures.Future[Any]):
 
     def __init__(self, submission: Submission, task: int) -> None:
         super().__init__()
-        self._submission = submission
+        self.submission = submission
         self.task = task
         self.state: State = "pending"
         self.reason = ""
@@ -49,11 +49,11 @@ class Job(concurrent.futures.Future[Any]):
 
     @property
     def id(self) -> str:
-        record = self._submission.record
+        record = self.submission.record
         return record.id if record.tasks is None else f"{record.id}_{self.task}"
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} of {self._submission.record.function}: {self.state}>"
+        return f"<Job {self.id} of {self.submission.record.function}: {self.state}>"
 
     @classmethod
     def attach(cls, id: str) -> Job | JobArray:
@@ -67,20 +67,22 @@ class Job(concurrent.futures.Future[Any]):
         submission.follow()
         return submission.handle()
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, `timeout` seconds at most; whether it has ended. Nothing of it is raised."""
+        return not concurrent.futures.wait([self], timeout).not_done
+
     def cancel(self) -> bool:
         """Cancel it, if it has not ended. Round trips: one."""
         if self.done():
             return False
-        self._submission.cancel([self])
+        self.submission.cancel([self])
         return self.cancelled()
 
     def logs(self) -> str:
         """What it has printed so far. Round trips: three."""
-        with ClusterFilesystem(self._submission.config) as place:
+        with ClusterFilesystem(self.submission.config) as place:
             try:
-                with place.open(
-                    f"{self._submission.record.folder}/log-{self.task}", errors="replace"
-                ) as file:
+                with place.open(f"{self.submission.record.folder}/log-{self.task}", errors="replace") as file:
                     return str(file.read())
             except FileNotFoundError:
                 return ""
@@ -123,10 +125,10 @@ class Job(concurrent.futures.Future[Any]):
     def _fetch(self) -> bytes:
         with (
             tempfile.TemporaryDirectory(prefix="clustrix-") as folder,
-            ClusterFilesystem(self._submission.config) as place,
+            ClusterFilesystem(self.submission.config) as place,
         ):
             target = Path(folder) / "result"
-            place.get(f"{self._submission.record.folder}/results/{self.task}", target)
+            place.get(f"{self.submission.record.folder}/results/{self.task}", target)
             return target.read_bytes()
 
     def give_up(self, state: State, reason: str) -> None:
@@ -154,39 +156,42 @@ _ADVICE = {
 }
 
 
-class JobArray(Sequence[Job]):
-    """The jobs of one `map`, in the order of its arguments. Iterating gives their results in that order."""
+class JobArray:
+    """The jobs of one `map`. Iterating gives their results, in the order of the arguments.
+
+    Attributes:
+        id: what people call it.
+        jobs: one `Job` for each call, in that order.
+    """
 
     def __init__(self, submission: Submission) -> None:
         self._submission = submission
         self.id = submission.record.id
+        self.jobs = tuple(submission.jobs)
 
     def __len__(self) -> int:
-        return len(self._submission.jobs)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._submission.jobs[index]
+        return len(self.jobs)
 
     def __repr__(self) -> str:
-        done = sum(job.done() for job in self._submission.jobs)
+        done = sum(job.done() for job in self.jobs)
         return f"<JobArray {self.id} of {self._submission.record.function}: {done} of {len(self)} done>"
 
     def __iter__(self) -> Iterator[Any]:
-        for job in self._submission.jobs:
+        for job in self.jobs:
             yield job.result()
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
         """The jobs, as they end."""
-        yield from concurrent.futures.as_completed(self._submission.jobs, timeout)  # type: ignore[misc]
+        yield from concurrent.futures.as_completed(self.jobs, timeout)  # type: ignore[misc]
 
     def results(self, timeout: float | None = None) -> list[Any]:
         """All results, in the order of the arguments; the first failure is raised."""
-        concurrent.futures.wait(self._submission.jobs, timeout)
-        return [job.result(0) for job in self._submission.jobs]
+        concurrent.futures.wait(self.jobs, timeout)
+        return [job.result(0) for job in self.jobs]
 
     def cancel(self) -> None:
         """Cancel all that have not ended, by one command. Round trips: one."""
-        self._submission.cancel(self._submission.jobs)
+        self._submission.cancel(list(self.jobs))
 
 
 class Submission:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -55,7 +54,7 @@ def new(function: str, tasks: int | None, config: ClusterConfig) -> Record:
     identity = f"{began:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     secret = secret_fields(type(config))
     fields = {name: value for name, value in given(config).items() if name not in secret}
-    record = Record(identity, function, tasks, fields, began.isoformat(timespec="seconds"))
+    record = Record(identity, function, tasks, fields, began.isoformat(timespec="milliseconds"))
     save(record)
     return record
 
@@ -86,10 +85,10 @@ def load(identity: str) -> Record:
         ) from None
 
 
-def all_records() -> Iterator[Record]:
+def all_records() -> list[Record]:
     """All that are remembered, the oldest first."""
-    for file in sorted(_folder().glob("*.json")):
-        yield load(file.stem)
+    found = [load(file.stem) for file in _folder().glob("*.json")]
+    return sorted(found, key=lambda record: record.submitted)
 
 
 def forget(record: Record) -> None:

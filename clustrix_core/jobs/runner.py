@@ -55,7 +55,7 @@ def load(archive: str, task: int) -> "tuple[Any, tuple[Any, ...], dict[str, Any]
     with zipfile.ZipFile(archive) as files:
         function, here.active = pickle.loads(files.read("function.pkl"))
         args, kwargs = pickle.loads(files.read(f"tasks/{task}.pkl"))
-    return function, args, kwargs
+    return getattr(function, "local", function), args, kwargs
 
 
 class ResultError(Exception):
@@ -138,7 +138,7 @@ def start(archive: str, folder: str, tasks: int, workers: int) -> None:
         os.close(begun)
         os.wait()
         os.read(ready, 1)  # until the lock is held
-        print(os.path.basename(folder))
+        print("clustrix-" + os.path.basename(folder))  # the job's name
         return
     os.setsid()
     if os.fork():
@@ -146,7 +146,7 @@ def start(archive: str, folder: str, tasks: int, workers: int) -> None:
     place(folder, "tasks", b"%d" % tasks)
     with open(os.path.join(folder, "lock"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        place(folder, "supervisor", b"%d" % os.getpid())
+        place(folder, "group", b"%d" % os.getpgrp())
         null = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
@@ -201,7 +201,7 @@ def cancel(folders: "list[str]") -> None:
     """End supervisors with all that they started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for folder in filter(is_supervised, folders):
-            with open(os.path.join(folder, "supervisor")) as file:
+            with open(os.path.join(folder, "group")) as file, contextlib.suppress(ProcessLookupError):
                 os.killpg(int(file.read()), number)
         deadline = time.monotonic() + 2
         while any(map(is_supervised, folders)) and time.monotonic() < deadline:

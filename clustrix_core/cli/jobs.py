@@ -1,0 +1,128 @@
+"""The commands of jobs: those that this machine remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clustrix_core.cli.failures import FAILURE, OK
+from clustrix_core.cli.output import Output, output_options
+from clustrix_core.errors import printable
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.job import Job
+    from clustrix_core.jobs.records import Record
+
+_COLUMNS = ("ID", "FUNCTION", "TASKS", "PLACE", "SUBMITTED", "ENDED")
+
+
+def _complete_id(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from clustrix_core.jobs.records import all_records
+
+    return [record.id for record in all_records() if record.id.startswith(incomplete)]
+
+
+_id = click.argument("id", shell_complete=_complete_id)
+
+
+@click.command()
+@output_options(null=False)
+def jobs(output: Output) -> int:
+    """List the jobs that were submitted from this machine, the newest last.
+
+    ENDED is empty for those whose end nobody here has seen yet.
+    """
+    from clustrix_core.jobs.records import all_records
+
+    found = list(all_records())
+    if output.as_json:
+        output.document([_facts(record) for record in found])
+    else:
+        output.table(_COLUMNS, [_row(record) for record in found])
+    return OK
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    facts = {name: getattr(record, name) for name in ("id", "function", "tasks", "submitted", "ended")}
+    return {**facts, "place": _place(record), "scheduler_id": record.scheduler_id}
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    tasks = "-" if record.tasks is None else str(record.tasks)
+    return (record.id, printable(record.function), tasks, _place(record), record.submitted, record.ended)
+
+
+def _place(record: Record) -> str:
+    kind, host = record.config.get("cluster_type", "local"), record.config.get("cluster_host")
+    return printable(f"{kind} {host}" if host else kind)
+
+
+@click.command()
+@_id
+@output_options(null=False)
+def result(id: str, output: Output) -> int:
+    """Wait for a job, and write its result: its repr, or JSON. Of an array, all results as a list."""
+    found = _attached(id)
+    values = [job.result() for job in found]
+    value = values if _is_array(id) else values[0]
+    if output.as_json:
+        output.document(value)
+    else:
+        output.line(printable(repr(value)))
+    return OK
+
+
+@click.command()
+@_id
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+def logs(id: str, follow: bool) -> int:
+    """Write what a job has printed. The tasks of an array come one after the other; ID_N is one of them."""
+    output = Output()
+    for job in _attached(id):
+        shown = 0
+        while True:
+            ended = job.done()
+            text = job.logs()
+            output.text(text[shown:])
+            shown = len(text)
+            if ended or not follow:
+                break
+            job.wait(1.0)
+    return OK
+
+
+@click.command()
+@_id
+def cancel(id: str) -> int:
+    """Cancel a job, or all of an array that have not ended."""
+    waiting = [job for job in _attached(id) if not job.done()]
+    if not waiting:
+        raise click.ClickException(f"job {printable(id)} has ended")
+    waiting[0].submission.cancel(waiting)
+    return OK if all(job.cancelled() for job in waiting) else FAILURE
+
+
+def _attached(id: str) -> list[Job]:
+    """The jobs of this id: one, or those of an array; `ID_N` is the task N of one."""
+    from clustrix_core.jobs.job import Job, JobArray
+
+    array, _, task = id.partition("_")
+    found = Job.attach(array)
+    if not isinstance(found, JobArray):
+        return [found]
+    if not task:
+        return list(found.jobs)
+    if not task.isdigit() or int(task) >= len(found):
+        raise click.ClickException(f"array {printable(array)} has the tasks 0 to {len(found) - 1}")
+    return [found.jobs[int(task)]]
+
+
+def _is_array(id: str) -> bool:
+    from clustrix_core.jobs.records import load
+
+    return "_" not in id and load(id).tasks is not None
+
+
+COMMANDS: Iterable[click.Command] = (jobs, result, logs, cancel)

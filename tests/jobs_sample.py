@@ -1,0 +1,82 @@
+"""Functions that the tests run as jobs: a local module, which travels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from clustrix import ClusterConfig, cluster, cluster_find, cluster_open
+
+FACTOR = 2
+
+
+class ProblemError(Exception):
+    """An exception that only this module has."""
+
+
+@cluster
+def double(x: Any) -> Any:
+    print("doubling", x)
+    return x * FACTOR
+
+
+@cluster
+def raises(text: str) -> None:
+    raise ProblemError(text)
+
+
+@cluster
+def ends(status: int) -> None:
+    os._exit(status)
+
+
+@cluster
+def exits(message: str) -> None:
+    sys.exit(message)
+
+
+@cluster
+def unpicklable() -> Any:
+    return (number for number in range(3))
+
+
+@cluster
+def raises_unpicklable() -> Any:
+    class LocalError(Exception):
+        def __init__(self) -> None:
+            super().__init__("here")
+            self.lock = sys.stdout
+
+    raise LocalError
+
+
+@cluster
+def looks(config: ClusterConfig) -> dict[str, Any]:
+    """What a function in a job sees of the place."""
+    with cluster_open("seen", "w", config=config) as file:
+        file.write("by the job")
+    return {
+        "found": cluster_find("*.csv", ".", config),
+        "active": cluster_find("*.csv"),
+        "folder": os.getcwd(),
+        "inner": double(4),
+        "password": config.password,
+        "key_file": config.key_file,
+        "parent": os.environ["CLUSTRIX_HERE"],
+        "tool": os.environ.get("TOOL_HOME"),
+    }
+
+
+@cluster
+def sleeps(seconds: float) -> str:
+    import time
+
+    print("began", flush=True)
+    time.sleep(seconds)
+    return "slept"
+
+
+@cluster
+def big(size: int) -> bytes:
+    return bytes(size)
