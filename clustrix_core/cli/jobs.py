@@ -97,7 +97,10 @@ def logs(id: str, follow: bool) -> int:
 @_id
 def cancel(id: str) -> int:
     """Cancel a job, or all of an array that have not ended."""
-    waiting = [job for job in _attached(id) if not job.done()]
+    from clustrix_core.jobs.records import load
+
+    ended = load(id.partition("_")[0]).ended
+    waiting = [] if ended else [job for job in _attached(id) if not job.done()]
     if not waiting:
         raise click.ClickException(f"job {printable(id)} has ended")
     waiting[0].submission.cancel(waiting)

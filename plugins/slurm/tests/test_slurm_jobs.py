@@ -1,0 +1,156 @@
+"""Functions as jobs on a real cluster, with data that only the cluster has."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from jobs_on_cluster import dies, environment, process_datasets, sleeps, square
+
+from clustrix import ClusterConfig, Job, JobError
+from clustrix import cluster as decorate
+from clustrix_core.errors import ConfigError
+from clustrix_core.session import pool
+from clustrix_core.testing.servers import SlurmCluster
+
+Configure = Callable[..., ClusterConfig]
+
+PLANT = b"""
+import os
+os.makedirs("/scratch/project/input", exist_ok=True)
+os.chmod("/scratch/project", 0o1777)
+for name, text in (("a.csv", "A"), ("b.csv", "B"), ("c.txt", "C")):
+    with open("/scratch/project/input/" + name, "w") as file:
+        file.write(text)
+"""
+
+
+@pytest.fixture
+def config(configure: Configure, cluster: SlurmCluster) -> Iterator[ClusterConfig]:
+    """As root, who has the only Python there of this version for certain."""
+    cluster.python(PLANT, [])
+    yield configure("root", remote_work_dir="/scratch/project", python_executable=sys.executable)
+    pool.close()
+
+
+def on_cluster(server: SlurmCluster, *command: str) -> str:
+    script = (
+        b"import subprocess, sys; print(subprocess.run(sys.argv[1:], stdout=-1, text=True).stdout, end='')"
+    )
+    return server.python(script, list(command)).decode()
+
+
+def wait_until(condition: Callable[[], object]) -> bool:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(condition())
+
+
+def test_the_example_as_it_stands(config: ClusterConfig) -> None:
+    assert process_datasets(config) == ["A", "B"]
+
+
+def test_a_job_tells_what_it_does(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    job = sleeps.submit(config, 3)
+    assert isinstance(job, Job)
+    assert wait_until(lambda: job.state == "running")
+    asked = on_cluster(cluster, "squeue", "--noheader", f"--name=clustrix-{job.id}", "--format=%Z")
+    assert asked == "/scratch/project\n"
+    assert job.result(60) == "slept"
+    assert job.state == "completed"
+
+
+def test_an_array_is_one_submission(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    squares = decorate(config=config)(square.local).map(range(4))
+    assert list(squares) == [0, 1, 4, 9]
+    script = on_cluster(
+        cluster,
+        "squeue",
+        "--states=all",
+        "--noheader",
+        "--array",
+        f"--name=clustrix-{squares.id}",
+        "--format=%A %K",
+    )
+    assert sorted(line.split()[1] for line in script.splitlines()) == ["0", "1", "2", "3"]
+
+
+def test_the_environment_of_the_config_is_that_of_the_job(
+    configure: Configure, config: ClusterConfig
+) -> None:
+    prepared = configure(
+        "root",
+        remote_work_dir="/scratch/project",
+        python_executable=sys.executable,
+        module_loads=["tool/1.0"],
+        environment_variables={"GREETING": "it's $HOME"},
+        pre_execution_commands=["export LATE=1"],
+        default_cores=2,
+    )
+    tool, greeting, late, cores = environment(
+        prepared, "TOOL_HOME", "GREETING", "LATE", "SLURM_CPUS_PER_TASK"
+    )
+    assert tool is not None
+    assert tool.endswith("/site/tool")
+    assert (greeting, late, cores) == ("it's $HOME", "1", "2")
+
+
+def test_resources_are_quoted_and_checked(config: ClusterConfig, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"SLURM says: .*nvalid.*partition"):
+        decorate(config=config, partition="no; touch /tmp/x")(len).submit("abc")
+    with pytest.raises(JobError, match=r"SLURM says: sbatch: "):
+        decorate(config=config, options={"no-such-option": "1"})(len).submit("abc")
+    with pytest.raises(ConfigError, match="is no option of sbatch"):
+        decorate(config=config, options={"a; b": "1"})(len).submit("abc")
+    assert decorate(config=config, options={"comment": "it's $(id)"}, constraint="fast")(len)("abc") == 3
+
+
+def test_a_death_and_a_cancellation_are_told_apart(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    job = sleeps.submit(config, 1000)
+    assert wait_until(lambda: job.state == "running")
+    on_cluster(cluster, "scancel", f"--name=clustrix-{job.id}")
+    assert wait_until(job.cancelled)
+    with pytest.raises(JobError, match=r"failed \(NonZeroExitCode; it ended with status 7\)"):
+        dies(config)
+
+
+def test_cancelling_an_array_is_one_command(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    def wait(number: int) -> None:
+        time.sleep(1000)
+
+    array = decorate(config=config)(wait).map(range(6))
+    assert wait_until(lambda: any(job.state == "running" for job in array.jobs))
+    array.cancel()
+    assert all(job.cancelled() for job in array.jobs)
+    name = f"--name=clustrix-{array.id}"
+    assert wait_until(lambda: on_cluster(cluster, "squeue", "--noheader", name) == "")
+
+
+def test_a_controller_that_is_restarted(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    job = sleeps.submit(config, 4)
+    assert wait_until(lambda: job.state == "running")
+    cluster.stop_controller()
+    time.sleep(1)
+    cluster.start_controller()
+    assert job.result(60) == "slept"
+
+
+def test_a_client_that_is_killed(config: ClusterConfig, tmp_path: Path) -> None:
+    fields = {**config.model_dump(exclude_unset=True), "password": None}
+    code = (
+        "import os, sys, jobs_on_cluster as sample\n"
+        "from clustrix import ClusterConfig\n"
+        f"job = sample.sleeps.submit(ClusterConfig(**{fields!r}), 2)\n"
+        "print(job.id, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60
+    )
+    job = Job.attach(done.stdout.strip())
+    assert isinstance(job, Job), done.stderr
+    assert job.result(60) == "slept"
