@@ -107,6 +107,32 @@ def cancel(id: str) -> int:
     return OK if all(job.cancelled() for job in waiting) else FAILURE
 
 
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_complete_id)
+def clean(ids: tuple[str, ...]) -> int:
+    """Remove what jobs that have ended left in their places, and forget them; by default all that ended."""
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.filesystem import ClusterFilesystem
+    from clustrix_core.jobs.records import all_records, forget, load
+
+    found = [load(id) for id in ids] or [record for record in all_records() if record.ended]
+    for record in found:
+        if not record.ended:
+            raise click.ClickException(
+                f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` waits for "
+                "it, and `clustrix cancel` ends it"
+            )
+    places: dict[ClusterConfig, list[Record]] = {}
+    for record in found:
+        places.setdefault(ClusterConfig(**record.config), []).append(record)
+    for config, records in places.items():
+        with ClusterFilesystem(config) as place:
+            place._call("clustrix_job_remove", jobs=[record.name for record in records])
+        for record in records:
+            forget(record)
+    return OK
+
+
 def _attached(id: str) -> list[Job]:
     """The jobs of this id: one, or those of an array; `ID_N` is the task N of one."""
     from clustrix_core.jobs.job import Job, JobArray
@@ -128,4 +154,4 @@ def _is_array(id: str) -> bool:
     return "_" not in id and load(id).tasks is not None
 
 
-COMMANDS: Iterable[click.Command] = (jobs, result, logs, cancel)
+COMMANDS: Iterable[click.Command] = (jobs, result, logs, cancel, clean)

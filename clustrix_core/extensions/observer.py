@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.jobs.models import JobSpec
 from clustrix_core.stream import Stream
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.models import JobSpec
 
 _Wrapper = Generator[None, Any, Any]
 

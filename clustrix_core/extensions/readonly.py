@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.jobs.models import JobSpec
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.models import JobSpec
 
 
 class ReadOnly:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, model_validator
 
@@ -11,8 +12,9 @@ from clustrix_core import API_VERSION, ClusterConfig, hookimpl
 from clustrix_core.engine import Engine
 from clustrix_core.engine_backend import EngineBackend
 from clustrix_core.errors import ConfigError, printable
-from clustrix_core.jobs import detached
-from clustrix_core.jobs.models import JobSpec, TaskState
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.models import JobSpec, TaskState
 
 
 class LocalConfig(ClusterConfig):
@@ -44,6 +46,8 @@ class LocalBackend(EngineBackend):
 
     @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
+        from clustrix_core.jobs import detached
+
         def put(source: str, path: str) -> object:
             return self.clustrix_put(source, path, None)
 
@@ -51,14 +55,20 @@ class LocalBackend(EngineBackend):
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
+        from clustrix_core.jobs import detached
+
         return detached.states(detached.run_here, jobs, sys.executable)
 
     @hookimpl
     def clustrix_job_remove(self, jobs: list[str]) -> int:
+        from clustrix_core.jobs import detached
+
         return detached.remove(detached.run_here, jobs)
 
     @hookimpl
     def clustrix_cancel(self, jobs: list[str]) -> int:
+        from clustrix_core.jobs import detached
+
         return detached.cancel(detached.run_here, jobs, sys.executable)
 
     def _check_work_dir(self, path: str) -> None:
