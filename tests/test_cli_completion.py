@@ -80,7 +80,16 @@ def bash(line: str) -> list[str]:
 
 
 def test_commands_and_options() -> None:
-    assert bash("clustrix c") == ["cat", "cluster", "completion", "config", "count-files", "cp"]
+    assert bash("clustrix c") == [
+        "cancel",
+        "cat",
+        "clean",
+        "cluster",
+        "completion",
+        "config",
+        "count-files",
+        "cp",
+    ]
     assert bash("clustrix find --max") == ["--max-depth"]
     assert bash("clustrix find --filetype ") == ["f", "d", "l"]
     assert bash("clustrix ls --type lo") == ["local"]

@@ -28,6 +28,7 @@ from clustrix_core.extensions.readonly import ReadOnly
 from clustrix_core.extensions.trace import Trace
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.hookspecs import hookimpl
+from clustrix_core.jobs.models import JobSpec, Resources
 from clustrix_core.models import DiskUsage
 from clustrix_core.stream import Stream
 from clustrix_core.validation import validate_extension
@@ -105,6 +106,26 @@ class Memory:
         return io.BytesIO(b"contents-of-file")
 
     @hookimpl
+    def clustrix_submit(self, job: JobSpec) -> str:
+        return "contents-of-job"
+
+    @hookimpl
+    def clustrix_job_states(self, jobs: list[str]) -> dict[str, Any]:
+        return {}
+
+    @hookimpl
+    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Any]:
+        return []
+
+    @hookimpl
+    def clustrix_cancel(self, jobs: list[str]) -> int:
+        return len(jobs)
+
+    @hookimpl
+    def clustrix_job_remove(self, jobs: list[str]) -> int:
+        return len(jobs)
+
+    @hookimpl
     def clustrix_get(self, path, target, progress) -> int:
         return 7
 
@@ -126,6 +147,10 @@ ARGUMENTS: dict[str, Any] = {
     "mode": "rb",
     "source": "/here/source",
     "target": "/here/target",
+    "job": JobSpec("clustrix-1", "~/.clustrix/jobs/1", "/here/archive", None, "python3", "here", Resources()),
+    "jobs": ["clustrix-1", "clustrix-2"],
+    "known": {"~/.clustrix/jobs/1": [0]},
+    "seconds": 0.0,
 }
 
 
@@ -185,6 +210,9 @@ def test_watchers_keep_the_contract_and_wrap_every_hook(extension: type) -> None
         ("clustrix_open", "slurm cluster.edu: open data/x: ok"),
         ("clustrix_get", "slurm cluster.edu: get data/x: ok"),
         ("clustrix_put", "slurm cluster.edu: put data/x: ok"),
+        ("clustrix_submit", "slurm cluster.edu: submit clustrix-1: ok"),
+        ("clustrix_job_states", "slurm cluster.edu: job_states 2 jobs: ok"),
+        ("clustrix_cancel", "slurm cluster.edu: cancel 2 jobs: ok"),
     ],
 )
 def test_each_operation_is_one_record(log: pytest.LogCaptureFixture, name: str, message: str) -> None:
@@ -361,6 +389,9 @@ def lines(file: Path) -> list[dict[str, Any]]:
         ("clustrix_open", {"path": "data/x", "mode": "rb"}),
         ("clustrix_get", {"path": "data/x", "target": "/here/target"}),
         ("clustrix_put", {"path": "data/x", "source": "/here/source"}),
+        ("clustrix_submit", {"job": "clustrix-1"}),
+        ("clustrix_job_outcomes", {"jobs": ["~/.clustrix/jobs/1"]}),
+        ("clustrix_cancel", {"jobs": ["clustrix-1", "clustrix-2"]}),
     ],
 )
 def test_a_line_says_who_did_what_where_and_when(tmp_path: Path, name: str, facts: dict[str, Any]) -> None:
@@ -481,7 +512,10 @@ def test_readonly_refuses_what_writes_before_the_call() -> None:
             call(hook, f"clustrix_{name}", **changed)
         assert (raised.value.errno, raised.value.filename) == (errno.EROFS, "data/x")
     assert backend.received == {}
-    for name in ("ls", "stat", "glob", "readlink", "open", "get"):
+    for name in ("submit", "cancel", "job_remove"):
+        with pytest.raises(OSError, match="readonly"):
+            call(hook, f"clustrix_{name}")
+    for name in ("ls", "stat", "glob", "readlink", "open", "get", "job_states", "job_outcomes"):
         call(hook, f"clustrix_{name}")
 
 

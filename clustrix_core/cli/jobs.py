@@ -115,12 +115,12 @@ def clean(ids: tuple[str, ...]) -> int:
     from clustrix_core.filesystem import ClusterFilesystem
     from clustrix_core.jobs.records import all_records, forget, load
 
-    found = [load(id) for id in ids] or [record for record in all_records() if record.ended]
+    found = [load(one) for one in ids] or [record for record in all_records() if record.ended]
     for record in found:
         if not record.ended:
             raise click.ClickException(
-                f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` waits for "
-                "it, and `clustrix cancel` ends it"
+                f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` waits "
+                "for it, and `clustrix cancel` ends it"
             )
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:

@@ -26,7 +26,8 @@ class Trace(Observer):
     message is for people; the same facts are attributes of the record: `operation`, `backend`, `host` (None
     without one), `way` (how the place is reached, as the backend describes it), `path` (None where there are
     several), `paths` (how many), `pattern` (None without one), `milliseconds`, `outcome` (`"ok"`, or the
-    name of the exception's class) and `count` (the items of a stream, else None). A stream's record is
+    name of the exception's class), `count` (the items of a stream, else None) and `jobs` (the names of those
+    that it is about, else None). A stream's record is
     written when the stream ends.
 
     Args:
@@ -37,8 +38,8 @@ class Trace(Observer):
         """Log how it ended, if anybody listens."""
         if not _logger.isEnabledFor(logging.INFO):
             return None
-        about = facts.get("jobs", [facts.get("job", facts.get("path"))])
-        paths, pattern = facts.get("paths", about), facts.get("pattern")
+        paths, pattern = facts.get("paths", [facts.get("path")]), facts.get("pattern")
+        jobs = facts.get("jobs", [facts["job"]] if "job" in facts else None)
 
         def log(ending: Ending) -> None:
             told: dict[str, Any] = {
@@ -52,6 +53,7 @@ class Trace(Observer):
                 "milliseconds": ending.seconds * 1000,
                 "outcome": ending.outcome,
                 "count": ending.count,
+                "jobs": jobs,
             }
             _logger.info(_message(**told), extra=told)
 
@@ -70,10 +72,13 @@ def _message(
     milliseconds: float,
     outcome: str,
     count: int | None,
+    jobs: list[str] | None,
 ) -> str:
     place = backend if host is None else f"{backend} {host}"
     place += f" ({way})" if way else ""
     subject = f"{paths} paths" if path is None else path
+    if jobs is not None:
+        subject = printable(jobs[0]) if len(jobs) == 1 else f"{len(jobs)} jobs"
     selection = "" if pattern is None else f"{pattern} in "
     items = "" if count is None else f", count {count}"
     return f"{place}: {operation} {selection}{subject}: {outcome}{items}, {milliseconds:.1f} ms"
