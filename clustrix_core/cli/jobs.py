@@ -119,8 +119,8 @@ def clean(ids: tuple[str, ...]) -> int:
     for record in found:
         if not record.ended:
             raise click.ClickException(
-                f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` waits "
-                "for it, and `clustrix cancel` ends it"
+                f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` "
+                "waits for it, and `clustrix cancel` ends it"
             )
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:
