@@ -40,7 +40,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return bool(condition())
@@ -56,14 +56,14 @@ def job_folder(job: Job, home: Path) -> Path:
 def test_a_call_returns_what_the_function_returns(work: Path) -> None:
     assert jobs_sample.double(21) == 42
     assert jobs_sample.double.local(2) == 4
-    assert jobs_sample.double.submit([1]).result(60) == [1, 1]
+    assert jobs_sample.double.submit([1]).result(180) == [1, 1]
 
 
 def test_a_job_is_a_future_that_tells_what_it_does() -> None:
     job = jobs_sample.double.submit(4)
     assert isinstance(job, Job)
     assert re.fullmatch(r"\d{6}-\d{6}-[0-9a-f]{6}", job.id)
-    assert job.result(60) == 8
+    assert job.result(180) == 8
     assert (job.state, job.done(), job.exception(), job.cancel()) == ("completed", True, None, False)
     assert repr(job) == f"<Job {job.id} of double: completed>"
     assert job.logs() == "doubling 4\n"
@@ -100,7 +100,7 @@ def test_map_is_one_array_in_the_order_of_its_arguments() -> None:
     assert isinstance(array, JobArray)
     assert (len(array), list(array), array.results()) == (5, [0, 2, 4, 6, 8], [0, 2, 4, 6, 8])
     assert [job.id for job in array.jobs] == [f"{array.id}_{task}" for task in range(5)]
-    assert {job.result() for job in array.as_completed(60)} == {0, 2, 4, 6, 8}
+    assert {job.result() for job in array.as_completed(180)} == {0, 2, 4, 6, 8}
     assert array.jobs[3].logs() == "doubling 3\n"
     with pytest.raises(ValueError, match="nothing"):
         jobs_sample.double.map([])
@@ -162,7 +162,7 @@ def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
     assert done.returncode == 9, done.stderr
     job = Job.attach(done.stdout.strip())
     assert isinstance(job, Job)
-    assert job.result(60) == "slept"
+    assert job.result(180) == "slept"
     assert records.load(job.id).config == {"local_work_dir": str(work)}
     assert wait_until(lambda: records.load(job.id).ended == "completed")
     with pytest.raises(JobError, match="no job 'nix' is known here"):
@@ -211,7 +211,7 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
         "    return helper(f(x)), inner.value\n"
         "print(main(1))\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
 
 

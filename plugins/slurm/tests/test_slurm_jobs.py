@@ -45,7 +45,7 @@ def on_cluster(server: SlurmCluster, *command: str) -> str:
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)
     return bool(condition())
@@ -61,7 +61,7 @@ def test_a_job_tells_what_it_does(config: ClusterConfig, cluster: SlurmCluster) 
     assert wait_until(lambda: job.state == "running")
     asked = on_cluster(cluster, "squeue", "--noheader", f"--name=clustrix-{job.id}", "--format=%Z")
     assert asked == "/scratch/project\n"
-    assert job.result(60) == "slept"
+    assert job.result(180) == "slept"
     assert job.state == "completed"
 
 
@@ -137,7 +137,7 @@ def test_a_controller_that_is_restarted(config: ClusterConfig, cluster: SlurmClu
     cluster.stop_controller()
     time.sleep(1)
     cluster.start_controller()
-    assert job.result(60) == "slept"
+    assert job.result(180) == "slept"
 
 
 def test_a_client_that_is_killed(config: ClusterConfig, tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_client_that_is_killed(config: ClusterConfig, tmp_path: Path) -> None:
         "print(job.id, flush=True); os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=180
     )
     job = Job.attach(done.stdout.strip())
     assert isinstance(job, Job), done.stderr
-    assert job.result(60) == "slept"
+    assert job.result(180) == "slept"
