@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,6 +127,15 @@ def test_files_in_a_job_are_those_of_the_place(work: Path) -> None:
     assert (work / "seen").read_text() == "by the job"
     everything = b"".join(file.read_bytes() for file in Path.home().rglob("*") if file.is_file())
     assert b"hunter2" not in everything
+
+
+def test_a_python_with_nothing_installed(work: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare")
+    python = str(tmp_path / "bare" / "bin" / "python")
+    lacks = subprocess.run([python, "-c", "import pydantic"], capture_output=True)
+    assert b"ModuleNotFoundError" in lacks.stderr
+    found = jobs_sample.looks(ClusterConfig(local_work_dir=str(work), python_executable=python))
+    assert (found["found"], found["active"], found["inner"]) == (["a.csv"], ["a.csv"], 8)
 
 
 def test_wrong_resources_are_refused_at_once() -> None:

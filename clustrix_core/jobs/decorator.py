@@ -10,8 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import ConnectionFailedError, JobError
+from clustrix_core.config import ClusterConfig, resolve
+from clustrix_core.discovery import load_backend
+from clustrix_core.errors import ConfigError, ConnectionFailedError, JobError, UnsupportedOperationError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
 from clustrix_core.jobs import archive, records
 from clustrix_core.jobs.dependencies import Dependencies, analyse
@@ -88,7 +89,7 @@ class ClusterFunction(Generic[P, R]):
         with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
             file = Path(folder) / "job.pyz"
             archive.build(file, self, config, calls, needed)
-            record = records.new(name, tasks, config)
+            record = records.new(name, tasks, _resolved(config))
             spec = JobSpec(
                 name=record.name,
                 folder=record.folder,
@@ -98,7 +99,11 @@ class ClusterFunction(Generic[P, R]):
                 marker=marker(config),
                 resources=self._resources,
             )
-            record = records.save(record, scheduler_id=_handed_over(config, spec))
+            try:
+                record = records.save(record, scheduler_id=_handed_over(config, spec))
+            except (ConfigError, JobError, UnsupportedOperationError):  # it was refused
+                records.forget(record)
+                raise
         submission = Submission(record, config)
         submission.follow()
         return submission
@@ -109,6 +114,11 @@ class ClusterFunction(Generic[P, R]):
         for part in name.split("."):
             found = getattr(found, part, None)
         return name if found is self else (type(self), (self.local, self._config, self._resources))
+
+
+def _resolved(config: ClusterConfig) -> ClusterConfig:
+    """As the backend knows it: it says which fields are secret."""
+    return resolve(config, load_backend(config.cluster_type).config_model)
 
 
 def _python(config: ClusterConfig) -> str:

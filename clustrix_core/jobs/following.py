@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -21,6 +22,9 @@ GOOD = 3  # answers of the scheduler in which a job is missing before it counts 
 
 _followers: dict[ClusterConfig, _Follower] = {}
 _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_followers.clear)  # the threads are the parent's
 
 
 def follow(submission: Submission) -> None:

@@ -37,3 +37,13 @@ class ClusterConfig:
 def resolve(config: ClusterConfig, _model: object) -> ClusterConfig:
     """It was checked before it left."""
     return config
+
+
+def given(config: ClusterConfig) -> dict[str, Any]:
+    """All its fields."""
+    return dict(vars(config))
+
+
+def secret_fields(_model: object) -> frozenset[str]:
+    """None has travelled."""
+    return frozenset()

@@ -14,6 +14,7 @@ from jobs_on_cluster import dies, environment, process_datasets, sleeps, square
 from clustrix import ClusterConfig, Job, JobError
 from clustrix import cluster as decorate
 from clustrix_core.errors import ConfigError
+from clustrix_core.jobs import records
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
 
@@ -53,6 +54,20 @@ def wait_until(condition: Callable[[], object]) -> bool:
 
 def test_the_example_as_it_stands(config: ClusterConfig) -> None:
     assert process_datasets(config) == ["A", "B"]
+
+
+def test_what_is_remembered_holds_no_secret(configure: Configure, config: ClusterConfig) -> None:
+    fields = {"remote_work_dir": "/scratch/project", "python_executable": sys.executable}
+    secretive = configure("root", passphrase="hunter2", password="hunter3", **fields)
+    decorated = decorate(config=secretive)(square.local)
+    job = decorated.submit(3)
+    assert job.result(180) == 9
+    kept = records.load(job.id).config
+    assert {"passphrase", "password"}.isdisjoint(kept)
+    assert kept["cluster_port"] == config.cluster_port
+    with pytest.raises(JobError):
+        decorate(config=secretive, partition="none-such")(square.local).submit(3)
+    assert [record.id for record in records.all_records()] == [job.id]  # what was refused is forgotten
 
 
 def test_a_job_tells_what_it_does(config: ClusterConfig, cluster: SlurmCluster) -> None:

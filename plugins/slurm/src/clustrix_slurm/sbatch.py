@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clustrix_core.errors import ConfigError, JobError, printable
 from clustrix_core.jobs.models import (
     INLINE,
+    PREFIX,
     JobSpec,
     Resources,
     State,
@@ -150,8 +151,12 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
 
 def cancel(backend: SlurmBackend, jobs: list[str]) -> int:
     """`clustrix_cancel`: one `scancel`."""
-    if jobs:
-        ran = backend.run(["scancel", *jobs])
+    named = [job for job in jobs if job.startswith(PREFIX)]  # the answer to their submission was lost
+    numbered = [job for job in jobs if job not in named]
+    for command in ([["scancel", *numbered]] if numbered else []) + [
+        ["scancel", f"--name={name}"] for name in named
+    ]:
+        ran = backend.run(command)
         if ran.status and "Invalid job id" not in ran.complaints:
             _checked(ran, backend)
     return len(jobs)
