@@ -154,7 +154,7 @@ def test_cancelling() -> None:
     assert (job.cancelled(), job.state) == (True, "cancelled")
     assert time.monotonic() - began < 10
     folder = job_folder(job, Path.home())
-    assert not [line for line in processes() if str(folder) in line]
+    assert wait_until(lambda: not [line for line in processes() if str(folder) in line])
 
 
 def processes() -> list[str]:

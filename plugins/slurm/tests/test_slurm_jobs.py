@@ -71,7 +71,7 @@ def test_what_is_remembered_holds_no_secret(configure: Configure, config: Cluste
 
 
 def test_a_job_tells_what_it_does(config: ClusterConfig, cluster: SlurmCluster) -> None:
-    job = sleeps.submit(config, 3)
+    job = sleeps.submit(config, 15)
     assert isinstance(job, Job)
     assert wait_until(lambda: job.state == "running")
     asked = on_cluster(cluster, "squeue", "--noheader", f"--name=clustrix-{job.id}", "--format=%Z")
@@ -147,7 +147,7 @@ def test_cancelling_an_array_is_one_command(config: ClusterConfig, cluster: Slur
 
 
 def test_a_controller_that_is_restarted(config: ClusterConfig, cluster: SlurmCluster) -> None:
-    job = sleeps.submit(config, 4)
+    job = sleeps.submit(config, 20)
     assert wait_until(lambda: job.state == "running")
     cluster.stop_controller()
     time.sleep(1)
