@@ -45,6 +45,7 @@ class Job(concurrent.futures.Future[Any]):
         self.task = task
         self.state: State = "pending"
         self.reason = ""
+        self.cancelling = False  # whatever the end looks like from then on, this is why
         self.last_word = ""  # of a task that was ended, and doesn't know why
 
     @property
@@ -135,6 +136,8 @@ class Job(concurrent.futures.Future[Any]):
         """It ended without an outcome."""
         if self.done():
             return
+        if self.cancelling:
+            state, reason = "cancelled", ""
         self.state, self.reason = state, reason
         if state == "cancelled":
             super().cancel()
@@ -213,8 +216,15 @@ class Submission:
         waiting = [job for job in jobs if not job.done()]
         known = self.record.scheduler_id
         names = [known] if len(waiting) == len(self.jobs) else [f"{known}_{job.task}" for job in waiting]
-        with ClusterFilesystem(self.config) as place:
-            place._call("clustrix_cancel", jobs=names)
+        for job in waiting:
+            job.cancelling = True
+        try:
+            with ClusterFilesystem(self.config) as place:
+                place._call("clustrix_cancel", jobs=names)
+        except BaseException:
+            for job in waiting:
+                job.cancelling = False
+            raise
         for job in waiting:
             job.give_up("cancelled", "")
 
