@@ -36,7 +36,7 @@ def jobs(output: Output) -> int:
     """
     from clustrix_core.jobs.records import all_records
 
-    found = list(all_records())
+    found = all_records()
     if output.as_json:
         output.document([_facts(record) for record in found])
     else:

@@ -13,6 +13,7 @@ from typing import Any
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ClustrixError, ConfigError, printable
 from clustrix_core.extensions.observer import Ending, Observer
+from clustrix_core.state import state_folder
 
 
 class Audit(Observer):
@@ -40,7 +41,8 @@ class Audit(Observer):
     def __init__(self, config: ClusterConfig) -> None:
         super().__init__(config)
         self._as = config.username
-        self._file = Path(config.audit_file).expanduser().absolute() if config.audit_file else _usual_file()
+        given = config.audit_file
+        self._file = Path(given).expanduser().absolute() if given else state_folder() / "audit.jsonl"
         self._write("")  # now, rather than after the first operation, it shows whether this works
 
     def begin(self, operation: str, facts: dict[str, Any]) -> Callable[[Ending], object]:
@@ -85,12 +87,6 @@ def _append(descriptor: int, data: bytes) -> None:
     written = os.write(descriptor, data) if data else 0
     if written < len(data):
         raise OSError(0, f"only {written} of {len(data)} bytes of a line were written")
-
-
-def _usual_file() -> Path:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
-    return folder / "clustrix" / "audit.jsonl"
 
 
 def _user() -> str:

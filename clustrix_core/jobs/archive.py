@@ -50,7 +50,7 @@ def build(
     config: ClusterConfig,
     tasks: Iterable[tuple[tuple[Any, ...], dict[str, Any]]],
     dependencies: Dependencies,
-) -> int:
+) -> None:
     """Write the archive.
 
     Args:
@@ -59,11 +59,7 @@ def build(
         config: that of the place, which is the active one in the job.
         tasks: the arguments of each call.
         dependencies: what the function needs.
-
-    Returns:
-        The number of tasks.
     """
-    count = 0
     target.touch(0o600)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2])))
@@ -72,9 +68,8 @@ def build(
         for name, source in dependencies.sources.items():
             archive.writestr(f"src/{name}", source)
         archive.writestr("function.pkl", travel.dumps((function, config)))
-        for count, call in enumerate(tasks, 1):
-            archive.writestr(f"tasks/{count - 1}.pkl", travel.dumps(call))
-    return count
+        for task, call in enumerate(tasks):
+            archive.writestr(f"tasks/{task}.pkl", travel.dumps(call))
 
 
 def _own_files() -> Iterator[tuple[str, Path]]:

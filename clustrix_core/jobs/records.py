@@ -13,6 +13,7 @@ from typing import Any
 from clustrix_core.config import ClusterConfig, given, secret_fields
 from clustrix_core.errors import JobError, printable
 from clustrix_core.jobs.models import JOBS, PREFIX
+from clustrix_core.state import state_folder
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,7 @@ def forget(record: Record) -> None:
 
 
 def _folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
-    return base / "clustrix" / "jobs"
+    return state_folder() / "jobs"
 
 
 def _file(identity: str) -> Path:
