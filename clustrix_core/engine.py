@@ -794,35 +794,42 @@ class Engine:
     # jobs: the outcome of a task is a file that appears at once and whole, see `clustrix_core.jobs.runner`
 
     def outcomes(
-        self, known: "dict[str, list[int]]", seconds: float, tick: "Tick" = no_tick
+        self, known: "dict[str, list[tuple[int, int]]]", seconds: float, tick: "Tick" = no_tick
     ) -> "Iterator[tuple[str, int, bytes]]":
         """The outcomes, beyond those that are known, of the tasks of some job folders.
 
         Args:
-            known: the numbers of the known ones, by folder.
+            known: the numbers of the known ones, as ranges, by folder.
             seconds: how long to wait for the first.
         """
         end = time.monotonic() + seconds
-        old = {(folder, task) for folder, tasks in known.items() for task in tasks}
+        old = {
+            (folder, task)
+            for folder in known
+            for first, last in known[folder]
+            for task in range(first, last + 1)
+        }
         while True:
-            there = {
-                (folder, int(name))
-                for folder in known
-                for name in self.outcome_names(folder)
-                if name.isdigit()
-            }
-            new = there - old
+            new = {(folder, task) for folder in known for task in self.outcome_numbers(folder)} - old
             if new or time.monotonic() >= end:
                 break
             tick(0)
             time.sleep(0.05)
         for folder, task in sorted(new):
+            if task < 0:
+                yield folder, task, b"its folder must be yours alone (mode 0700)"
+                continue
             with self.open("%s/done/%d" % (folder, task), "rb") as file:
                 yield folder, task, b"".join(iter(lambda: file.read(1 << 20) or b"", b""))
 
-    def outcome_names(self, folder: str) -> "list[bytes]":
+    def outcome_numbers(self, folder: str) -> "list[int]":
+        """The tasks that have an outcome; -1 if others can write there, as outcomes are unpickled."""
+        path = self.real(folder)
         try:
-            return self.names(self.real(folder + "/done"))
+            found = os.stat(path)
+            if found.st_uid != os.geteuid() or found.st_mode & 0o77:
+                return [-1]
+            return [int(name) for name in self.names(path + b"/done") if name.isdigit()]
         except FileNotFoundError:
             return []
 

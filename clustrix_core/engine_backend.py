@@ -137,7 +137,7 @@ class EngineBackend:
         return self._engine.copy(source, path, progress or _no_progress)
 
     @hookimpl
-    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Outcome]:
+    def clustrix_job_outcomes(self, known: dict[str, list[tuple[int, int]]], seconds: float) -> list[Outcome]:
         from clustrix_core.jobs.models import Outcome
 
         return [Outcome(*found) for found in self._engine.outcomes(known, seconds)]

@@ -265,9 +265,10 @@ def clustrix_put(source: str, path: str, progress: Progress | None) -> int:  # t
 
 @hookspec(firstresult=True)
 def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
-    """Put a job's archive into its folder, and hand the job to the scheduler.
+    """Put a job's files into its folder, and hand the job to the scheduler, once.
 
-    The archive is run with the job's `python`, in the work dir, once for each task. What a task prints is the
+    Asked again for the same job, as the answer was lost, it answers as it did before and submits nothing.
+    `job.pyz` is run with the job's `python`, in the work dir, once for each task. What a task prints is the
     file `log-N` in the job's folder, N being its number.
 
     Args:
@@ -278,9 +279,9 @@ def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
 
     Raises:
         JobError: the scheduler refuses it; the message has its words.
-        ConnectionFailedError: the answer was lost; it may have been submitted.
+        ConnectionFailedError, OperationTimeoutError: the answer was lost; it may have been submitted.
 
-    Round trips: at most three.
+    Round trips: one; two more for large files, and one more for parts that aren't there yet.
     """
 
 
@@ -292,7 +293,7 @@ def clustrix_job_states(jobs: list[str]) -> dict[str, list[TaskState]]:  # type:
         jobs: their names.
 
     Returns:
-        The states of their tasks, by name; jobs that the scheduler doesn't know (any more) are left out.
+        The states of their tasks, by name; jobs and tasks that it doesn't know (any more) are left out.
 
     Raises:
         JobError: the scheduler doesn't answer: then nothing is known.
@@ -302,15 +303,18 @@ def clustrix_job_states(jobs: list[str]) -> dict[str, list[TaskState]]:  # type:
 
 
 @hookspec(firstresult=True)
-def clustrix_job_outcomes(known: dict[str, list[int]], seconds: float) -> list[Outcome]:  # type: ignore[empty-body]
+def clustrix_job_outcomes(  # type: ignore[empty-body]
+    known: dict[str, list[tuple[int, int]]], seconds: float
+) -> list[Outcome]:
     """Read the outcomes of tasks that have ended, beyond those that are known.
 
     Args:
-        known: the numbers of the tasks whose outcome is known, by the job's folder.
+        known: the numbers of the tasks whose outcome is known, as ranges (first, last), by the job's folder.
         seconds: how long to wait for the first.
 
     Returns:
-        The new ones; none if none comes in time.
+        The new ones; none if none comes in time. Of a folder that others than its owner can use, or that is
+        another's, a single one of the task -1, which says so.
 
     Round trips: one.
     """
@@ -321,7 +325,7 @@ def clustrix_cancel(jobs: list[str]) -> int:  # type: ignore[empty-body]
     """Cancel many jobs at once. Those that have ended, or were never there, are passed over.
 
     Args:
-        jobs: what `clustrix_submit` returned.
+        jobs: what `clustrix_submit` returned, or their names; with `_N` behind it the task N of an array.
 
     Returns:
         How many the scheduler was told to cancel.

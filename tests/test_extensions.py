@@ -114,7 +114,7 @@ class Memory:
         return {}
 
     @hookimpl
-    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Any]:
+    def clustrix_job_outcomes(self, known: dict[str, list[tuple[int, int]]], seconds: float) -> list[Any]:
         return []
 
     @hookimpl
@@ -147,7 +147,7 @@ ARGUMENTS: dict[str, Any] = {
     "mode": "rb",
     "source": "/here/source",
     "target": "/here/target",
-    "job": JobSpec("clustrix-1", "~/.clustrix/jobs/1", "/here/archive", None, "python3", "here", Resources()),
+    "job": JobSpec("clustrix-1", "~/.clustrix/jobs/1", {}, {}, None, "python3", "here", Resources()),
     "jobs": ["clustrix-1", "clustrix-2"],
     "known": {"~/.clustrix/jobs/1": [0]},
     "seconds": 0.0,

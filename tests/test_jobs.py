@@ -17,7 +17,7 @@ import pytest
 from cli_runner import Here
 
 from clustrix import ClusterConfig, Job, JobArray, JobError, cluster, configure
-from clustrix_core.jobs import archive, records
+from clustrix_core.jobs import package, records
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.session import pool
 
@@ -90,9 +90,10 @@ def test_what_can_not_travel_is_told_by_its_text() -> None:
 
 
 def test_processes_that_end() -> None:
-    with pytest.raises(SystemExit, match="^enough$"):
+    with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
-    with pytest.raises(JobError, match=r"ended without a word \(status 1792\)"):
+    assert "sys.exit(message)" in str(left.value.__cause__)
+    with pytest.raises(JobError, match=r"ended without a word \(exit code 7\)"):
         jobs_sample.ends(7)
 
 
@@ -244,8 +245,8 @@ def test_dependencies_are_found_with_their_reasons() -> None:
 
 
 def test_another_python_says_what_it_needs(tmp_path: Path) -> None:
+    package.build(tmp_path, jobs_sample.double, ClusterConfig(), [((1,), {})], analyse(jobs_sample.double))
     file = tmp_path / "job.pyz"
-    archive.build(file, jobs_sample.double, ClusterConfig(), [((1,), {})], analyse(jobs_sample.double))
     other = tmp_path / "other.pyz"
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(other, "w") as target:
         for name in source.namelist():

@@ -101,7 +101,7 @@ class Observer:
         return (yield from self._observed("job_states", jobs=jobs))
 
     @hookimpl(wrapper=True)
-    def clustrix_job_outcomes(self, known: dict[str, list[int]]) -> _Wrapper:
+    def clustrix_job_outcomes(self, known: dict[str, list[tuple[int, int]]]) -> _Wrapper:
         return (yield from self._observed("job_outcomes", jobs=[*known]))
 
     @hookimpl(wrapper=True)

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from clustrix_core.config import ClusterConfig, resolve
-from clustrix_core.discovery import load_backend
-from clustrix_core.errors import ConfigError, ConnectionFailedError, JobError, UnsupportedOperationError
-from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import archive, records
-from clustrix_core.jobs.dependencies import Dependencies, analyse
-from clustrix_core.jobs.here import is_here, marker
-from clustrix_core.jobs.job import Job, JobArray, Submission
-from clustrix_core.jobs.models import JobSpec, Resources
+from clustrix_core.config import ClusterConfig
+from clustrix_core.filesystem import checked_config
+from clustrix_core.jobs.here import is_here
+from clustrix_core.jobs.models import Call, Resources
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.dependencies import Dependencies
+    from clustrix_core.jobs.job import Job, JobArray, Submission
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class ClusterFunction(Generic[P, R]):
@@ -70,10 +65,14 @@ class ClusterFunction(Generic[P, R]):
         calls: list[Call] = [(items, {}) for items in zip(*arguments)]  # noqa: B905 (as the builtin)
         if not calls:
             raise ValueError("there is nothing to call the function for")
+        from clustrix_core.jobs.job import JobArray
+
         return JobArray(self._submit(self._place(*calls[0]), calls, len(calls)))
 
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""
+        from clustrix_core.jobs.dependencies import analyse
+
         return analyse(self)
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
@@ -81,32 +80,9 @@ class ClusterFunction(Generic[P, R]):
         return checked_config(self._config or next(given, None))
 
     def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
-        needed = self.dependencies()
-        if needed.missing:
-            named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
-            raise JobError(f"modules that the function imports are not found here: {named}")
-        name = getattr(self.local, "__qualname__", repr(self.local))
-        with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
-            file = Path(folder) / "job.pyz"
-            archive.build(file, self, config, calls, needed)
-            record = records.new(name, tasks, _resolved(config))
-            spec = JobSpec(
-                name=record.name,
-                folder=record.folder,
-                archive=str(file),
-                tasks=tasks,
-                python=_python(config),
-                marker=marker(config),
-                resources=self._resources,
-            )
-            try:
-                record = records.save(record, scheduler_id=_handed_over(config, spec))
-            except (ConfigError, JobError, UnsupportedOperationError):  # it was refused
-                records.forget(record)
-                raise
-        submission = Submission(record, config)
-        submission.follow()
-        return submission
+        from clustrix_core.jobs.submitting import submit  # a job, which imports this module, submits nothing
+
+        return submit(self, config, self._resources, calls, tasks)
 
     def __reduce__(self) -> Any:
         module, name = self.local.__module__, getattr(self.local, "__qualname__", "")
@@ -114,26 +90,6 @@ class ClusterFunction(Generic[P, R]):
         for part in name.split("."):
             found = getattr(found, part, None)
         return name if found is self else (type(self), (self.local, self._config, self._resources))
-
-
-def _resolved(config: ClusterConfig) -> ClusterConfig:
-    """As the backend knows it: it says which fields are secret."""
-    return resolve(config, load_backend(config.cluster_type).config_model)
-
-
-def _python(config: ClusterConfig) -> str:
-    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
-
-
-def _handed_over(config: ClusterConfig, spec: JobSpec) -> str:
-    """Submit it, once: where the answer was lost, the scheduler is asked before it is tried again."""
-    with ClusterFilesystem(config) as place:
-        try:
-            return str(place._call("clustrix_submit", job=spec))
-        except ConnectionFailedError:
-            if not place._call("clustrix_job_states", jobs=[spec.name]):
-                return str(place._call("clustrix_submit", job=spec))
-            return spec.name
 
 
 @overload

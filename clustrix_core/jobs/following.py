@@ -7,33 +7,69 @@ import os
 import random
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import (
+    AuthenticationFailedError,
+    BackendIncompatibleError,
+    BackendLoadError,
+    BackendNotFoundError,
+    ConfigError,
+    HostKeyError,
+    JobError,
+    UnsupportedOperationError,
+)
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.jobs import records
 from clustrix_core.jobs.job import Job, Submission
-from clustrix_core.jobs.models import ENDED
+from clustrix_core.jobs.models import ENDED, TaskState
 
 PATIENCE = 1.0  # seconds that the far side watches for new outcomes, before it is told of new jobs
 FIRST, LAST = 2.0, 60.0  # seconds between questions to the scheduler: they grow while nothing changes
 GRACE = 20.0  # seconds that the outcome of a job that is gone may take to appear on a shared disk
 GOOD = 3  # answers of the scheduler in which a job is missing before it counts as lost
+TRIES = 5  # times that a result is fetched before it is left there
+
+HOPELESS = (
+    AuthenticationFailedError,  # asked again and again, a login node bans people
+    BackendIncompatibleError,
+    BackendLoadError,
+    BackendNotFoundError,
+    ConfigError,
+    HostKeyError,
+    UnsupportedOperationError,
+)
+"""What isn't better the next time."""
 
 _followers: dict[ClusterConfig, _Follower] = {}
 _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_followers.clear)  # the threads are the parent's
+def _forget() -> None:
+    """In a forked child: the threads are the parent's, and so may be the lock."""
+    global _lock
+    _lock = threading.Lock()
+    _followers.clear()
 
 
-def follow(submission: Submission) -> None:
-    """Wait for the jobs of a submission, in a thread that its place has."""
+os.register_at_fork(after_in_child=_forget)
+
+
+def follow(submission: Submission) -> Submission:
+    """Wait for the jobs of a submission, in a thread that its place has.
+
+    Returns:
+        The submission; or that of the same job that is followed already.
+    """
     with _lock:
         follower = _followers.get(submission.config)
-        if follower is None or not follower.add(submission):
-            follower = _followers[submission.config] = _Follower(submission)
-            threading.Thread(target=follower.run, name="clustrix-jobs", daemon=True).start()
+        if follower is not None and (added := follower.add(submission)) is not None:
+            return added
+        follower = _followers[submission.config] = _Follower(submission)
+        threading.Thread(target=follower.run, name="clustrix-jobs", daemon=True).start()
+        return submission
 
 
 class _Follower:
@@ -43,24 +79,48 @@ class _Follower:
         self._ended = False
         self._pause, self._next = FIRST, time.monotonic() + FIRST
         self._gone: dict[Job, tuple[int, float]] = {}  # answers in which it was missing, and since when
+        self._unfetched: dict[Job, int] = {}  # how often its result could not be fetched
 
-    def add(self, submission: Submission) -> bool:
+    def add(self, submission: Submission) -> Submission | None:
+        """What is followed of this job from now on; None if this thread has come to its end."""
         if self._ended:
-            return False
-        self._followed[submission.record.folder] = submission
+            return None
         self._pause, self._next = FIRST, min(self._next, time.monotonic() + FIRST)
-        return True
+        return self._followed.setdefault(submission.record.folder, submission)
 
     def run(self) -> None:
+        failure: BaseException = RuntimeError("the thread that followed it came to its end")
+        try:
+            self._follow()
+        except BaseException as error:
+            failure = error
+        finally:
+            with _lock:
+                self._ended = True
+            for submission in self._followed.values():
+                self._leave(submission, failure)
+
+    def _leave(self, submission: Submission, failure: BaseException) -> None:
+        """It can't be followed any more, which doesn't mean that it has ended."""
+        advice = f"it may go on there: Job.attach({submission.record.id!r}), once that is mended"
+        for job in submission.jobs:
+            error = JobError(f"job {job.id} can't be followed: {type(failure).__name__}: {failure}; {advice}")
+            error.__cause__ = failure
+            job.fail(error)
+
+    def _follow(self) -> None:
         failures = 0
         with ClusterFilesystem(self._config) as place:
             while not self._is_done():
                 try:
                     self._look(place)
                     failures = 0
+                except HOPELESS:
+                    raise
                 except Exception as error:  # the line is lost, say: the jobs are not
                     failures += 1
-                    logging.getLogger("clustrix").debug("following jobs: %s", error)
+                    level = logging.WARNING if failures == TRIES else logging.DEBUG
+                    logging.getLogger("clustrix").log(level, "following jobs: %s", error)
                     time.sleep(min(60.0, 0.5 * 2 ** min(failures, 7)) * random.uniform(0.8, 1.2))  # noqa: S311
 
     def _is_done(self) -> bool:
@@ -68,30 +128,41 @@ class _Follower:
             for folder, submission in list(self._followed.items()):
                 if all(job.done() for job in submission.jobs):
                     del self._followed[folder]
-                    self._conclude(submission)
+                    _conclude(submission)
             self._ended = not self._followed
             return self._ended
 
-    def _conclude(self, submission: Submission) -> None:
-        states = {job.state for job in submission.jobs}
-        ended = "completed" if states == {"completed"} else (states - {"completed"}).pop()
-        with suppress(OSError):
-            records.save(submission.record, ended=ended)
-
     def _look(self, place: ClusterFilesystem) -> None:
         known = {
-            folder: [job.task for job in submission.jobs if job.done() or job.last_word]
+            folder: _ranges(job.task for job in submission.jobs if job.done() or job.last_word)
             for folder, submission in list(self._followed.items())
         }
+        failure = None
         for outcome in place._call("clustrix_job_outcomes", known=known, seconds=PATIENCE):
             submission = self._followed.get(outcome.folder)
-            if submission is not None and 0 <= outcome.task < len(submission.jobs):
+            if submission is None:
+                continue
+            if outcome.task < 0:
+                self._leave(submission, PermissionError(outcome.content.decode("utf-8", "replace")))
+            elif outcome.task < len(submission.jobs):
                 job = submission.jobs[outcome.task]
-                job.settle(outcome)
-                if not job.done():
+                try:
+                    job.settle(outcome)
+                except Exception as error:  # its result can't be fetched now; those of others can, perhaps
+                    failure = self._left_there(job, error)
+                if job.last_word:
                     self._next = time.monotonic()
+        if failure is not None:
+            raise failure
         if time.monotonic() >= self._next:
             self._ask(place)
+
+    def _left_there(self, job: Job, error: Exception) -> Exception | None:
+        tries = self._unfetched[job] = self._unfetched.get(job, 0) + 1
+        if tries < TRIES or isinstance(error, ConnectionError):
+            return error
+        self._leave(job.submission, error)
+        return None
 
     def _ask(self, place: ClusterFilesystem) -> None:
         waiting = {
@@ -103,29 +174,60 @@ class _Follower:
         found = place._call("clustrix_job_states", jobs=list(waiting))
         now = time.monotonic()
         for name, submission in waiting.items():
-            for state in found.get(name, []):
-                for job in submission.jobs[state.first : state.last + 1]:
-                    if state.state in ENDED:
-                        self._miss(job, state.state, state.reason, now)
-                    elif not job.done():
-                        job.state, job.reason = state.state, state.reason
-                        self._gone.pop(job, None)
-            if name not in found:
-                for job in submission.jobs:
-                    if job.last_word:
-                        job.give_up("failed", "")
-                    else:
-                        self._miss(job, "lost", "the scheduler doesn't know it, and it left no outcome", now)
+            told = {
+                task: state for state in found.get(name, []) for task in range(state.first, state.last + 1)
+            }
+            for job in submission.jobs:
+                if not job.done():
+                    self._hear(job, told.get(job.task), now)
         after = [(job.state, job.reason) for each in waiting.values() for job in each.jobs]
         self._pause = FIRST if before != after else min(LAST, self._pause * 1.5)
         self._next = now + self._pause * random.uniform(0.9, 1.1)  # noqa: S311
+        if any(job in self._gone for each in waiting.values() for job in each.jobs if not job.done()):
+            self._next = min(self._next, now + FIRST)
+
+    def _hear(self, job: Job, told: TaskState | None, now: float) -> None:
+        """Take what the scheduler says of a job that has not ended as far as is known."""
+        if told is None and job.last_word:  # whoever ended it has forgotten it, if it ever knew it
+            job.give_up("failed", "")
+        elif told is None:
+            self._miss(job, "lost", "the scheduler doesn't know it, and it left no outcome", now)
+        elif told.state == "completed":  # it was begun again, if it has ended before
+            job.last_word = ""
+            self._miss(job, told.state, told.reason, now)
+        elif told.state in ENDED:
+            self._miss(job, told.state, told.reason, now)
+        else:
+            job.last_word = ""
+            job.state, job.reason = told.state, told.reason
+            self._gone.pop(job, None)
 
     def _miss(self, job: Job, state: str, reason: str, now: float) -> None:
         """It is said to have ended, but its outcome isn't there: perhaps not yet."""
-        if job.done():
-            return
         answers, since = self._gone.get(job, (0, now))
         self._gone[job] = answers + 1, since
-        patient = 0.0 if job.last_word or state in ("cancelled", "timed out", "out of memory") else GRACE
-        if answers + 1 >= (GOOD if state == "lost" else 2) and now - since >= patient:
-            job.give_up(state, reason)  # type: ignore[arg-type]
+        final = state in ("cancelled", "timed out", "out of memory")
+        needed = GOOD if state == "lost" else 1 if job.last_word and (final or state == "failed") else 2
+        if answers + 1 >= needed and (final or job.last_word or now - since >= GRACE):
+            reason = "it ended, and left no outcome" if state == "completed" else reason
+            job.give_up("failed" if state == "completed" else state, reason)  # type: ignore[arg-type]
+
+
+def _conclude(submission: Submission) -> None:
+    states = {job.state for job in submission.jobs}
+    ended = next((state for state in ("unread", "failed") if state in states), "")
+    if not ended:
+        ended = "completed" if states == {"completed"} else sorted(states - {"completed"})[0]
+    with suppress(OSError):
+        records.save(submission.record, ended=ended)
+
+
+def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising numbers as ranges: the first and the last of each."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found

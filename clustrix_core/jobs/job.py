@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import io
 import json
+import os
 import pickle
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import JobError
@@ -64,18 +68,20 @@ class Job(concurrent.futures.Future[Any]):
             JobError: no such job is remembered on this machine.
         """
         record = records.load(id)
-        submission = Submission(record, ClusterConfig(**record.config))
-        submission.follow()
-        return submission.handle()
+        return Submission(record, ClusterConfig(**record.config)).followed().handle()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, `timeout` seconds at most; whether it has ended. Nothing of it is raised."""
         return not concurrent.futures.wait([self], timeout).not_done
 
+    def running(self) -> bool:
+        """Whether it is known to be running."""
+        return self.state == "running" and not self.done()
+
     def cancel(self) -> bool:
-        """Cancel it, if it has not ended. Round trips: one."""
+        """Cancel it, if it has not ended, also when it is running. Round trips: one."""
         if self.done():
-            return False
+            return self.cancelled()
         self.submission.cancel([self])
         return self.cancelled()
 
@@ -89,64 +95,98 @@ class Job(concurrent.futures.Future[Any]):
                 return ""
 
     def settle(self, outcome: Outcome) -> None:
-        """Take the outcome that arrived."""
+        """Take the outcome that arrived.
+
+        Raises:
+            ClustrixError, OSError: a large result can't be fetched; it is still there.
+        """
         if self.done():
             return
+        head, _, payload = outcome.content.partition(b"\n")
         try:
-            head, _, payload = outcome.content.partition(b"\n")
             told = json.loads(head)
-            if told.get("type") in _UNEXPLAINED:
+            kind, digest = told.get("type"), told["sha256"] if told["size"] else _digest(b"")
+            sound = told["inline"] or told["outcome"] == "completed" or payload == b""
+            if kind in _UNEXPLAINED:
                 self.last_word = f"{told['message']}"
                 return
-            self.state = "completed" if told["outcome"] == "completed" else "failed"
-            if not told["inline"]:
-                payload = self._fetch()
-            if len(payload) != told["size"] or (payload and _digest(payload) != told["sha256"]):
-                raise JobError(f"job {self.id}: what came back of its result is not what was sent")
-            if self.state == "completed":
-                self.set_result(pickle.loads(payload))
-            else:
-                self.set_exception(self._what_was_raised(told, payload))
-        except Exception as error:  # whatever unpickling raises
-            failure = JobError(
-                f"job {self.id}: its result can't be read here: {type(error).__name__}: {error}"
-            )
-            failure.__cause__ = error
-            self.set_exception(failure)
-
-    def _what_was_raised(self, told: dict[str, Any], payload: bytes) -> BaseException:
-        error: BaseException
-        if payload:
-            error = pickle.loads(payload)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            self._unreadable(error)
+            return
+        if kind == "Cancelled":
+            self.give_up("cancelled", "")
+        elif not sound:
+            self._unreadable(ValueError("it is said to be elsewhere"))
+        elif told["inline"]:
+            self._take(told, io.BytesIO(payload), digest)
         else:
-            error = JobError(f"job {self.id} failed: {told['type']}: {told['message']}")
-        error.__cause__ = RemoteTracebackError(told["traceback"])
-        return error
+            with self._fetched() as file:
+                self._take(told, file, digest)
 
-    def _fetch(self) -> bytes:
-        with (
-            tempfile.TemporaryDirectory(prefix="clustrix-") as folder,
-            ClusterFilesystem(self.submission.config) as place,
-        ):
+    def _take(self, told: dict[str, Any], file: IO[bytes], digest: str) -> None:
+        """Verify and unpickle: it is from the user's own job, which is the one thing that is unpickled."""
+        if (_size(file), _digest_of(file)) != (told["size"], digest):
+            self._unreadable(ValueError("it is not what was sent"))
+            return
+        try:
+            value = pickle.load(file) if told["size"] else None
+        except BaseException as error:  # whatever unpickling raises: it runs code of the user's modules
+            self._unreadable(error)
+            return
+        if told["outcome"] == "completed":
+            self._end("completed", lambda: self.set_result(value))
+            return
+        raised = value
+        if not isinstance(raised, Exception):
+            raised = JobError(f"job {self.id} failed: {told['type']}: {told['message']}")
+        raised.__cause__ = RemoteTracebackError(told["traceback"])
+        self._end("failed", lambda: self.set_exception(raised))
+
+    @contextmanager
+    def _fetched(self) -> Iterator[IO[bytes]]:
+        with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
             target = Path(folder) / "result"
-            place.get(f"{self.submission.record.folder}/results/{self.task}", target)
-            return target.read_bytes()
+            with ClusterFilesystem(self.submission.config) as place:
+                place.get(f"{self.submission.record.folder}/results/{self.task}", target)
+            with open(target, "rb") as file:
+                yield file
+
+    def _unreadable(self, error: BaseException) -> None:
+        text = f"job {self.id}: its result can't be read here: {type(error).__name__}: {error}"
+        failure = JobError(
+            f"{text}; it is still there, and Job.attach({self.submission.record.id!r}) reads it again"
+        )
+        failure.__cause__ = error
+        self.fail(failure)
+
+    def fail(self, error: JobError) -> None:
+        """Nothing more can be learnt of it here; what is there stays."""
+        self._end("unread", lambda: self.set_exception(error))
 
     def give_up(self, state: State, reason: str) -> None:
         """It ended without an outcome."""
-        if self.done():
-            return
         if self.cancelling:
             state, reason = "cancelled", ""
-        self.state, self.reason = state, reason
         if state == "cancelled":
-            super().cancel()
-            self.set_running_or_notify_cancel()
+            self._end(state, self._set_cancelled)
             return
         told = "; ".join(filter(None, [reason, self.last_word]))
         why = f" ({told})" if told else ""
-        advice = _ADVICE.get(state, "`clustrix logs` shows what it printed")
-        self.set_exception(JobError(f"job {self.id}: {state}{why}; {advice}"))
+        advice = _ADVICE.get(state, f"`clustrix logs {self.id}` shows what it printed")
+        error = JobError(f"job {self.id}: {state}{why}; {advice}")
+        self._end(state, lambda: self.set_exception(error), reason)
+
+    def _set_cancelled(self) -> None:
+        super().cancel()
+        self.set_running_or_notify_cancel()
+
+    def _end(self, state: State, settle: Callable[[], object], reason: str = "") -> None:
+        """End it, once, whoever comes first."""
+        with self.submission.ending:
+            if self.done():
+                return
+            self.state, self.reason = state, reason
+            settle()
 
 
 _UNEXPLAINED = ("Terminated", "Died")
@@ -198,23 +238,32 @@ class JobArray:
 
 
 class Submission:
-    """What was handed to a scheduler at once: one call, or an array of them."""
+    """What was handed to a scheduler at once: one call, or an array of them.
+
+    Attributes:
+        record: what is remembered of it.
+        config: its place.
+        jobs: one for each task.
+        ending: held by whoever ends one of them.
+    """
 
     def __init__(self, record: Record, config: ClusterConfig) -> None:
         self.record, self.config = record, config
+        self.ending = threading.RLock()  # callbacks of a job may ask for others
         self.jobs = [Job(self, task) for task in range(record.tasks or 1)]
 
     def handle(self) -> Job | JobArray:
         return self.jobs[0] if self.record.tasks is None else JobArray(self)
 
-    def follow(self) -> None:
+    def followed(self) -> Submission:
+        """This one, or the one of the same job that is followed here already; its jobs hear of their ends."""
         from clustrix_core.jobs.following import follow
 
-        follow(self)
+        return follow(self)
 
     def cancel(self, jobs: list[Job]) -> None:
         waiting = [job for job in jobs if not job.done()]
-        known = self.record.scheduler_id
+        known = self.record.scheduler_id or self.record.name
         names = [known] if len(waiting) == len(self.jobs) else [f"{known}_{job.task}" for job in waiting]
         for job in waiting:
             job.cancelling = True
@@ -231,3 +280,18 @@ class Submission:
 
 def _digest(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
+
+
+def _digest_of(file: IO[bytes]) -> str:
+    """That of all that a file holds; it is at its beginning, and is so again."""
+    found = hashlib.sha256()
+    while block := file.read(1 << 20):
+        found.update(block)
+    file.seek(0)
+    return found.hexdigest()
+
+
+def _size(file: IO[bytes]) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size

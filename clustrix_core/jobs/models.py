@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 JOBS = ".clustrix/jobs"
 """The folder of job folders, below the home folder of the place."""
@@ -14,7 +14,10 @@ PREFIX = "clustrix-"
 """What the names of jobs begin with, before their ids."""
 
 INLINE = 8 << 20
-"""Bytes of an archive that travels together with the order to submit it."""
+"""Bytes of files that travel together with the order to submit the job."""
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments of a call."""
 
 State = Literal[
     "pending",
@@ -26,6 +29,8 @@ State = Literal[
     "out of memory",
     "node failure",
     "preempted",
+    "lost",
+    "unread",
 ]
 
 ENDED = ("completed", "failed", "cancelled", "timed out", "out of memory", "node failure", "preempted")
@@ -74,8 +79,10 @@ class JobSpec:
     Attributes:
         name: its name in the scheduler, which no other job has.
         folder: its own folder in the place, which is made with mode 0700; below the home folder (`~/`).
-        archive: the path here of the archive to be put there as `job.pyz`. It is run with `run`, the folder,
-            and the task's number.
+        files: the paths here of the files that are put into the folder, by their names there. `job.pyz` is
+            run with `run`, the folder, and the task's number.
+        parts: the paths here of the archives that it needs besides, by their SHA-256; what is there already,
+            in `~/.clustrix/parts`, need not be sent.
         tasks: how many tasks, numbered from 0; None is a single one, whose number is 0.
         python: the Python there that runs it.
         marker: the value of the variable `CLUSTRIX_HERE` in the job.
@@ -84,7 +91,8 @@ class JobSpec:
 
     name: str
     folder: str
-    archive: str
+    files: Mapping[str, str]
+    parts: Mapping[str, str]
     tasks: int | None
     python: str
     marker: str

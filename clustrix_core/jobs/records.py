@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -65,7 +67,7 @@ def save(record: Record, **changes: str) -> Record:
     record = replace(record, **changes)  # type: ignore[arg-type]
     file = _file(record.id)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     temporary.touch(0o600)
     temporary.write_text(json.dumps(asdict(record), default=_plain))
     temporary.rename(file)
@@ -88,7 +90,10 @@ def load(identity: str) -> Record:
 
 def all_records() -> list[Record]:
     """All that are remembered, the oldest first."""
-    found = [load(file.stem) for file in _folder().glob("*.json")]
+    found = []
+    for file in _folder().glob("*.json"):
+        with suppress(JobError):  # it was forgotten meanwhile
+            found.append(load(file.stem))
     return sorted(found, key=lambda record: record.submitted)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
 
@@ -25,10 +25,22 @@ def is_config(value: object) -> bool:
     return module is not None and isinstance(value, module.ClusterConfig)
 
 
+class SupportsWrite(Protocol):
+    """A file, as far as pickling needs one."""
+
+    def write(self, data: Any, /) -> object:
+        """Take more bytes, or whatever holds some."""
+
+
+def dump(value: object, file: SupportsWrite) -> None:
+    """Pickle a value into a file; a config in it travels without its password and keys."""
+    _Pickler(file).dump(value)
+
+
 def dumps(value: object) -> bytes:
-    """Pickle a value; a config in it travels without its password and keys."""
+    """The same, as bytes."""
     buffer = io.BytesIO()
-    _Pickler(buffer).dump(value)
+    dump(value, buffer)
     return buffer.getvalue()
 
 

@@ -446,7 +446,7 @@ class Operations:
     def count_files(self, path: str, pattern: str) -> int:
         return self.engine.count_files(path, pattern, self.request.fail, self.request.tick)
 
-    def outcomes(self, known: "dict[str, list[int]]", seconds: float) -> None:
+    def outcomes(self, known: "dict[str, list[tuple[int, int]]]", seconds: float) -> None:
         for folder, task, found in self.engine.outcomes(known, seconds, self.request.tick):
             self.request.send(DATA, pack_call({"folder": folder, "task": task}, found))
 

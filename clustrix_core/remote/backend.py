@@ -190,6 +190,17 @@ class RemoteBackend(ABC):
         except NONSENSE:
             raise call.client.nonsense() from None
 
+    def run_python(self, source: str, arguments: Sequence[str], given: bytes = b"") -> Ran:
+        """Run a program for Python 3.6, with the Python that the agent has. One round trip, as `run`.
+
+        Args:
+            source: the program's text, which may use the standard library alone.
+            arguments: what it finds in `sys.argv`, from 1 on.
+            given: its input, less than 16 MiB.
+        """
+        hello = self._repeated(Client.wait_for_hello) if not self._agentless else {"path": ""}
+        return self.run([hello["path"] or "python3", "-I", "-S", "-c", source, *arguments], given)
+
     def _connected(self, instead_of: Client | None = None) -> Client:
         """A client that can be asked; `instead_of` is one whose agent did not start just now."""
         while True:
@@ -398,7 +409,7 @@ class RemoteBackend(ABC):
         return self._partial("count_files", on_error, progress, read, path=path, pattern=pattern)
 
     @hookimpl
-    def clustrix_job_outcomes(self, known: dict[str, list[int]], seconds: float) -> list[Outcome]:
+    def clustrix_job_outcomes(self, known: dict[str, list[tuple[int, int]]], seconds: float) -> list[Outcome]:
         def read(call: Call) -> list[Outcome]:
             return [_outcome(call, frame) for frame in call.parts()]
 

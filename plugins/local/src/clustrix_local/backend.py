@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, model_validator
@@ -15,6 +16,7 @@ from clustrix_core.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.models import JobSpec, TaskState
+    from clustrix_core.remote.backend import Ran
 
 
 class LocalConfig(ClusterConfig):
@@ -46,30 +48,41 @@ class LocalBackend(EngineBackend):
 
     @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
-        from clustrix_core.jobs import detached
+        from clustrix_core.jobs import handover
 
-        def put(source: str, path: str) -> object:
-            return self.clustrix_put(source, path, None)
-
-        return detached.submit(detached.run_here, put, job, os.path.abspath(self._work_dir or "."))
+        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
-        from clustrix_core.jobs import detached
+        from clustrix_core.jobs import handover
 
-        return detached.states(detached.run_here, jobs, sys.executable)
+        return handover.states(self, jobs)
 
     @hookimpl
     def clustrix_job_remove(self, jobs: list[str]) -> int:
-        from clustrix_core.jobs import detached
+        from clustrix_core.jobs import handover
 
-        return detached.remove(detached.run_here, jobs)
+        return handover.remove(self, jobs)
 
     @hookimpl
     def clustrix_cancel(self, jobs: list[str]) -> int:
-        from clustrix_core.jobs import detached
+        from clustrix_core.jobs import handover
 
-        return detached.cancel(detached.run_here, jobs, sys.executable)
+        return handover.cancel(self, jobs)
+
+    def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
+        """Run a program in the home folder."""
+        import subprocess
+
+        from clustrix_core.remote.backend import Ran
+
+        home = os.path.expanduser("~")
+        done = subprocess.run(list(command), input=given, capture_output=True, cwd=home)  # noqa: S603
+        return Ran(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+
+    def run_python(self, source: str, arguments: Sequence[str], given: bytes = b"") -> Ran:
+        """Run the text of a program, with this Python."""
+        return self.run([sys.executable, "-I", "-S", "-c", source, *arguments], given)
 
     def _check_work_dir(self, path: str) -> None:
         try:

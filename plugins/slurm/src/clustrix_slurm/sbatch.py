@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ConfigError, JobError, printable
+from clustrix_core.jobs import handover
+from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.models import (
-    INLINE,
     PREFIX,
     JobSpec,
     Resources,
@@ -26,18 +26,11 @@ if TYPE_CHECKING:
     from clustrix_slurm.backend import SlurmBackend
     from clustrix_slurm.config import SlurmConfig
 
-# Folder, work dir, size of the script, whether the archive follows it, name of the log, command. It starts in
-# the home folder.
-_PLACE = (
-    'umask 077 && mkdir -p "$1" && head -c "$3" >"$1/job.sh" && { [ "$4" = 0 ] || cat >"$1/job.pyz"; } && '
-    'folder=$PWD/$1 log=$5 && cd -- "$2" && shift 5 && '
-    'exec "$@" --chdir="$PWD" --output="$folder/$log" "$folder/job.sh"'
-)
-
 _BATCH = """#!/bin/bash
 {login}umask 077
 export CLUSTRIX_HERE={marker}
 folder="$HOME"/{folder} task=${{SLURM_ARRAY_TASK_ID:-0}}
+rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
 {prepared}"""
 
 _RUN = """
@@ -74,20 +67,19 @@ _STATES: dict[str, State] = {
 
 
 def submit(backend: SlurmBackend, job: JobSpec) -> str:
-    """`clustrix_submit`: one round trip, and two more for a large archive."""
-    folder, script = folder_of(job.name), batch_script(backend.config, job).encode("utf-8", "surrogateescape")
-    archive = Path(job.archive)
-    small = archive.stat().st_size <= INLINE
-    if not small:
-        _checked(backend.run(["sh", "-c", 'umask 077 && mkdir -p "$1"', "sh", folder]), backend)
-        backend.clustrix_put(job.archive, f"~/{folder}/job.pyz", None)
+    """`clustrix_submit`: one round trip, and two more for large files."""
+    script = batch_script(backend.config, job).encode("utf-8", "surrogateescape")
     log = "log-0" if job.tasks is None else "log-%a"
-    work_dir = below_home(backend.config.remote_work_dir)
-    place = ["sh", "-c", _PLACE, "sh", folder, work_dir, str(len(script)), str(int(small)), log]
-    ran = backend.run(
-        [*place, "sbatch", *options(backend.config, job)], script + (archive.read_bytes() if small else b"")
-    )
-    return _checked(ran, backend).decode("ascii", "replace").strip().partition(";")[0]
+    work_dir, command = below_home(backend.config.remote_work_dir), ["sbatch", *options(backend.config, job)]
+    try:
+        said = handover.submit(backend, job, work_dir, command, script, log)
+    except UnknownSubmissionError:
+        if states(backend, [job.name]):
+            return job.name
+        raise
+    except JobError as error:
+        raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
+    return said.partition(";")[0]
 
 
 def options(config: SlurmConfig, job: JobSpec) -> Iterator[str]:
@@ -136,12 +128,8 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
     """`clustrix_job_states`: one `squeue`, which also knows those that ended a few minutes ago."""
     if not jobs:
         return {}
-    command = ["squeue", "--noheader", "--states=all", f"--name={','.join(jobs)}", "--format=%j|%K|%T|%r"]
     found: dict[str, list[TaskState]] = {}
-    for line in _checked(backend.run(command), backend).decode("utf-8", "replace").splitlines():
-        name, _, rest = line.partition("|")
-        tasks, _, rest = rest.partition("|")
-        state, _, reason = rest.partition("|")
+    for name, _number, tasks, state, reason in _queue(backend, jobs):
         known = _STATES.get(state.split()[0].rstrip("*+") if state else "", "running")
         shown = "" if reason == "None" else reason
         for first, last in _ranges(tasks):
@@ -149,14 +137,25 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
     return found
 
 
+def _queue(backend: SlurmBackend, jobs: Iterable[str]) -> Iterator[list[str]]:
+    """Name, number, tasks, state and reason of jobs of these names; an array has several lines."""
+    whole = ["env", "SLURM_BITSTR_LEN=0"]  # or the tasks of an array end in dots
+    command = ["squeue", "--noheader", "--states=all", f"--name={','.join(jobs)}", "--format=%j|%F|%K|%T|%r"]
+    for line in _checked(backend.run([*whole, *command]), backend).decode("utf-8", "replace").splitlines():
+        yield line.split("|", 4)
+
+
 def cancel(backend: SlurmBackend, jobs: list[str]) -> int:
-    """`clustrix_cancel`: one `scancel`."""
-    named = [job for job in jobs if job.startswith(PREFIX)]  # the answer to their submission was lost
-    numbered = [job for job in jobs if job not in named]
-    for command in ([["scancel", *numbered]] if numbered else []) + [
-        ["scancel", f"--name={name}"] for name in named
-    ]:
-        ran = backend.run(command)
+    """`clustrix_cancel`: one `scancel`, and a `squeue` before it where the number of a job isn't known."""
+    named = {job.partition("_")[0] for job in jobs if job.startswith(PREFIX)}
+    numbers = {name: number for name, number, *_ in _queue(backend, named)} if named else {}
+    targets = []
+    for job in jobs:
+        name, separator, task = job.partition("_")
+        if name in numbers or not job.startswith(PREFIX):
+            targets.append(numbers.get(name, name) + separator + task)
+    if targets:
+        ran = backend.run(["scancel", *targets])
         if ran.status and "Invalid job id" not in ran.complaints:
             _checked(ran, backend)
     return len(jobs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from clustrix_core import API_VERSION, hookimpl
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConnectionFailedError
-from clustrix_core.jobs import detached
+from clustrix_core.jobs import handover
 from clustrix_core.jobs.models import JobSpec, TaskState, below_home
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
 from clustrix_ssh import openssh
@@ -90,25 +90,19 @@ class SshBackend(RemoteBackend):
 
     @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
-        def put(source: str, path: str) -> object:
-            return self.clustrix_put(source, path, None)
-
-        return detached.submit(self.run, put, job, below_home(self.config.remote_work_dir))
+        return handover.submit(self, job, below_home(self.config.remote_work_dir))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
-        return detached.states(self.run, jobs, self._python())
+        return handover.states(self, jobs)
 
     @hookimpl
     def clustrix_job_remove(self, jobs: list[str]) -> int:
-        return detached.remove(self.run, jobs)
+        return handover.remove(self, jobs)
 
     @hookimpl
     def clustrix_cancel(self, jobs: list[str]) -> int:
-        return detached.cancel(self.run, jobs, self._python())
-
-    def _python(self) -> str:
-        return self.config.python_executable or "python3"
+        return handover.cancel(self, jobs)
 
     def new_connection(self) -> Connection:
         """The way to the host, not yet opened."""

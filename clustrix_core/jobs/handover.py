@@ -1,0 +1,172 @@
+"""Handing jobs over to a place: `there` is run in it, which puts their files into folders.
+
+It is what backends share. They say how a place runs a Python, how a large file gets there, and what command
+submits the job; without one, a supervisor of its own sees to it (see `there`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from clustrix_core.errors import JobError, printable
+from clustrix_core.jobs import there
+from clustrix_core.jobs.models import INLINE, JobSpec, TaskState, folder_of
+from clustrix_core.remote.backend import Ran
+
+
+class Place(Protocol):
+    """What is asked of a backend."""
+
+    def run_python(self, source: str, arguments: Sequence[str], given: bytes) -> Ran:
+        """Run a program for Python 3.6 in the home folder, with this input."""
+
+    def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
+        """Run a program in the home folder, with this input."""
+
+    def clustrix_put(self, source: str, path: str, progress: None) -> int:
+        """Copy a file there."""
+
+
+def submit(
+    place: Place,
+    job: JobSpec,
+    work_dir: str,
+    command: Sequence[str] = (),
+    script: bytes | None = None,
+    log: str = "",
+) -> str:
+    """`clustrix_submit`: one round trip; two more for large files, one more for parts that aren't there yet.
+
+    Args:
+        place: the backend.
+        job: the job.
+        work_dir: where it runs, as a program sees it that starts in the home folder.
+        command: what submits a script, and prints what the scheduler calls it; `--output` with the path of a
+            log, and the path of the script, come behind it. Without a command, a supervisor runs the tasks.
+        script: the script.
+        log: the name of the log in the job's folder.
+
+    Raises:
+        JobError: it was refused.
+        UnknownSubmissionError: it may have been submitted.
+    """
+    contents = {name: Path(path) for name, path in job.files.items()}
+    inline: dict[str, bytes] = {} if script is None else {"job.sh": script}
+    if not command:
+        inline["supervisor.py"] = source().encode()
+    _send_large(place, job, contents, inline)
+    asked = {
+        "folder": folder_of(job.name),
+        "files": [[name, len(data)] for name, data in inline.items()],
+        "parts": [],
+        "needed": list(job.parts),
+        "command": list(command),
+        "log": log,
+        "work_dir": work_dir,
+        "marker": job.marker,
+        "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1],
+    }
+    answer = ask(place, "submit", asked, *inline.values())
+    if missing := answer.get("missing"):
+        parts = {digest: Path(job.parts[digest]).read_bytes() for digest in missing}
+        asked["parts"] = [[digest, len(data)] for digest, data in parts.items()]
+        answer = ask(place, "submit", asked, *parts.values(), *inline.values())
+    if answer.get("unknown"):
+        raise UnknownSubmissionError(printable(str(answer.get("refused") or answer["unknown"])))
+    return str(answer["id"])
+
+
+class UnknownSubmissionError(JobError):
+    """The scheduler may have taken the job, or not."""
+
+
+def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
+    """Put what is large into the folder, and take the rest along."""
+    room, large = INLINE, []
+    for name, path in sorted(contents.items(), key=lambda item: item[1].stat().st_size):
+        room -= path.stat().st_size
+        if room >= 0:
+            inline[name] = path.read_bytes()
+        else:
+            large.append(name)
+    if large:
+        folder = folder_of(job.name)
+        checked(place.run(["sh", "-c", 'umask 077 && mkdir -p "$1"', "sh", folder]))
+        for name in large:
+            place.clustrix_put(str(contents[name]), f"~/{folder}/{name}", None)
+
+
+def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:
+    """`clustrix_job_states` of jobs that a supervisor sees to: those of their tasks that have not ended."""
+    if not jobs:
+        return {}
+    found = ask(place, "states", {"folders": [folder_of(name) for name in jobs]})
+    return {name: told for name in jobs if (told := _told(*found[folder_of(name)]))}
+
+
+def _told(tasks: int, running: list[int]) -> list[TaskState]:
+    alive = set(running)
+    told = [TaskState(task, task, "running") for task in running]
+    return told + [TaskState(task, task, "pending") for task in range(tasks) if task not in alive]
+
+
+def cancel(place: Place, jobs: Sequence[str]) -> int:
+    """`clustrix_cancel` of jobs that a supervisor sees to."""
+    asked: dict[str, list[int] | None] = {}
+    for job in jobs:
+        name, _, task = job.partition("_")
+        tasks = asked.setdefault(folder_of(name), [] if task else None)
+        if task and tasks is not None:
+            tasks.append(int(task))
+    if asked:
+        ask(place, "cancel", {"tasks": asked})
+    return len(jobs)
+
+
+def remove(place: Place, jobs: Sequence[str]) -> int:
+    """`clustrix_job_remove`, for any place that runs programs."""
+    if jobs:
+        checked(place.run(["rm", "-rf", "--", *map(folder_of, jobs)]))
+    return len(jobs)
+
+
+def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> dict[str, Any]:
+    """Run a command of `there`.
+
+    Raises:
+        JobError: it doesn't do what it is asked for; the message says why.
+    """
+    given = json.dumps(asked).encode("ascii") + b"\n" + b"".join(data)
+    ran = place.run_python(source(), [command], given)
+    try:
+        answer = json.loads(checked(ran))
+    except ValueError:
+        raise JobError(
+            f"the place answers nonsense: {printable(ran.output[:200].decode(errors='replace'))!r}"
+        ) from None
+    if "refused" in answer and not answer.get("unknown"):
+        raise JobError(printable(str(answer["refused"])))
+    return dict(answer)
+
+
+@functools.cache
+def source() -> str:
+    """The source of `there`."""
+    return inspect.getsource(there)
+
+
+def checked(ran: Ran) -> bytes:
+    """The output of a program that worked.
+
+    Raises:
+        JobError: it did not.
+    """
+    if ran.status:
+        said = ran.complaints.strip() or ran.output.decode("utf-8", "replace").strip()
+        raise JobError(printable(said) or f"a program ended with exit code {ran.status}")
+    return ran.output

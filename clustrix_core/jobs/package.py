@@ -1,0 +1,179 @@
+"""What travels for a job: files for its folder, and parts that many jobs share.
+
+`job.pyz` is a program (see `zipapp`) with the pickled function; `arguments` holds those of all tasks, one
+pickle behind the other. The parts are archives that are known by their content, and stay there for the next
+jobs: Clustrix itself with the libraries that unpickling needs, and the local modules of the function.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import io
+import os
+import py_compile
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import clustrix_core
+from clustrix_core.config import ClusterConfig
+from clustrix_core.jobs import travel
+from clustrix_core.jobs.dependencies import Dependencies
+
+VENDORED = ("cloudpickle", "pluggy")
+KEPT = 30 * 86400  # seconds that the archive of Clustrix itself is kept before it is made again
+LEFT_OUT = ("testing", "skeleton", "doctor", "cli", "__pycache__")
+
+_MAIN = """
+import json, os, sys
+def refuse(type, text):
+    folder, task = sys.argv[2:4]
+    os.umask(0o077)
+    os.makedirs(os.path.join(folder, "done"), exist_ok=True)
+    name = os.path.join(folder, "done", task)
+    with open(name + ".tmp", "w") as file:
+        file.write(json.dumps({{"outcome": "failed", "type": type, "message": text, "traceback": text,
+            "size": 0, "sha256": "", "inline": True, "seconds": 0, "machine": ""}}) + "\\n")
+    os.rename(name + ".tmp", name)
+    sys.exit(text)
+if sys.version_info[:2] != {version}:
+    refuse("WrongPython", "this job needs Python %d.%d, as it was submitted from that, and %s is %d.%d" % (
+        *{version}, sys.executable, *sys.version_info[:2]))
+home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(sys.path[0]))))
+parts = [os.path.join(home, "parts", part + ".zip") for part in {parts}]
+for part in parts:
+    if not os.path.exists(part):
+        refuse("MissingPart", "%s is gone: submit the job again" % part)
+sys.path[1:1] = parts
+sys.path.append(parts[0] + "/vendor")
+from clustrix_core.jobs.runner import main
+main(sys.argv)
+"""
+
+
+def build(
+    folder: Path,
+    function: Any,
+    config: ClusterConfig,
+    calls: Iterable[tuple[tuple[Any, ...], dict[str, Any]]],
+    dependencies: Dependencies,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write what travels.
+
+    Args:
+        folder: where to; nobody else can read it.
+        function: what is called.
+        config: that of the place, which is the active one in the job.
+        calls: the arguments of each task.
+        dependencies: what the function needs.
+
+    Returns:
+        The files for the job's folder, by their names there; and the parts, by their SHA-256.
+    """
+    parts = dict([_core_part(), *_part_of_sources(folder, dependencies.sources)])
+    offsets = [0]
+    with open(folder / "arguments", "wb") as file:
+        for call in calls:
+            travel.dump(call, file)
+            offsets.append(file.tell())
+    with zipfile.ZipFile(folder / "job.pyz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        main = _MAIN.format(version=tuple(sys.version_info[:2]), parts=list(parts))
+        archive.writestr(_entry("__main__.py"), main)
+        with archive.open(_entry("function.pkl"), "w", force_zip64=True) as entry:
+            travel.dump((function, config, offsets[:-1]), entry)
+    return {name: str(folder / name) for name in ("job.pyz", "arguments")}, parts
+
+
+def _part_of_sources(folder: Path, sources: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
+    if sources:
+        data = _zipped(sorted(sources.items()))
+        digest = hashlib.sha256(data).hexdigest()
+        file = folder / "sources.zip"
+        file.write_bytes(data)
+        yield digest, str(file)
+
+
+@functools.cache
+def _core_part() -> tuple[str, str]:
+    """The archive of Clustrix itself; it is made once, and kept with what can be made again."""
+    archive = Path(clustrix_core.__file__).parent.parent
+    if archive.is_file():  # this is a job, and the archive is what it came with
+        return hashlib.sha256(archive.read_bytes()).hexdigest(), str(archive)
+    files = list(_own_files())
+    facts = [(name, str(file), file.stat().st_mtime_ns, file.stat().st_size) for name, file in files]
+    key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
+    kept = _cache_folder() / f"core-{key}.zip"
+    try:
+        data = kept.read_bytes()
+        zipfile.ZipFile(io.BytesIO(data)).close()
+    except (OSError, zipfile.BadZipFile):
+        data = _zipped(_compiled(files))
+        _keep(kept, data)
+    return hashlib.sha256(data).hexdigest(), str(kept)
+
+
+def _keep(file: Path, data: bytes) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for other in file.parent.glob("core-*"):  # of versions that were replaced since
+        with suppress(FileNotFoundError):
+            if time.time() - other.stat().st_mtime > KEPT:
+                other.unlink()
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.rename(file)
+
+
+def _cache_folder() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(cache) if os.path.isabs(cache) else Path.home() / ".cache") / "clustrix"
+
+
+def _zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:
+    """An archive that is the same when its entries are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, data in entries:
+            archive.writestr(_entry(name), data)
+    return buffer.getvalue()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # dated 1980, as the dates of files would make equal archives differ
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _compiled(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, bytes]]:
+    """Sources, and beside each what this Python makes of it: jobs have the same version, and begin sooner."""
+    with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
+        target = os.path.join(folder, "compiled")
+        for name, file in files:
+            yield name, file.read_bytes()
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            py_compile.compile(str(file), target, name, doraise=True, invalidation_mode=mode)
+            yield f"{name}c", Path(target).read_bytes()
+
+
+def _own_files() -> Iterator[tuple[str, Path]]:
+    core = Path(clustrix_core.__file__).parent
+    for package, prefix in ((core, ""), (core.parent / "clustrix", "")):
+        yield from _sources(package, prefix)
+    for name in VENDORED:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        yield from _sources(Path(spec.origin).parent, "vendor/")
+
+
+def _sources(package: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for file in sorted(package.rglob("*.py")):
+        inside = file.relative_to(package)
+        if not set(inside.parts) & set(LEFT_OUT):
+            yield f"{prefix}{package.name}/{inside}", file

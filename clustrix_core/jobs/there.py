@@ -1,0 +1,327 @@
+"""What jobs need where they run, besides the agent: their folders and, without a scheduler, a supervisor.
+
+It travels as source, `python -c SOURCE COMMAND`, and is started in the home folder: so it keeps to Python
+3.6 and the standard library. What is asked is a line of JSON on standard input; so is the answer on standard
+output.
+
+A job's folder holds its files; `claim`, a folder that only one submission can make; `submitted`, the answer
+to that; and, without a scheduler, `lock`, which its supervisor holds as long as it lives, `running/N`, which
+the processes of the task N hold, and `cancelled/N` or `cancelled/all`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+PARTS = ".clustrix/parts"
+PATIENCE = 30.0  # seconds that the answer to an earlier submission may take
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+    Asked = dict[str, Any]
+
+
+# --- submitting
+
+
+def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
+    """Put a job's files into its folder and hand it over, once: asked again, the answer is the same.
+
+    `files` and `parts` list what follows on standard input: names or SHA-256 sums, and sizes; `needed` are
+    the sums of all parts. `command` is what submits `job.sh`, whose output goes to `log`, both in the
+    folder; without one there is a `supervisor`.
+    """
+    folder = os.path.abspath(asked["folder"])
+    os.makedirs(folder, exist_ok=True)
+    for digest, size in asked["parts"]:
+        place_part(digest, source.read(size))
+    missing = [digest for digest in asked["needed"] if not is_there(digest)]
+    if missing:
+        return {"missing": missing}
+    claim = os.path.join(folder, "claim")
+    try:
+        os.mkdir(claim)
+    except FileExistsError:
+        return answer_to_the_first(folder)
+    answer = {}  # type: dict[str, Any]
+    try:
+        for name, size in asked["files"]:
+            place(folder, name, source.read(size))
+        os.environ["CLUSTRIX_HERE"] = asked["marker"]
+        os.chdir(asked["work_dir"])
+        answer = by_scheduler(folder, asked) if asked["command"] else by_supervisor(folder, asked)
+    finally:
+        if "id" in answer:
+            place(folder, "submitted", json.dumps(answer).encode("ascii"))
+        elif not answer.get("unknown"):
+            os.rmdir(claim)
+    return answer
+
+
+def answer_to_the_first(folder: str) -> "dict[str, Any]":
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "submitted")) as file:
+            found = json.load(file)  # type: dict[str, Any]
+            return found
+        if not os.path.exists(os.path.join(folder, "claim")):
+            return {"refused": "an earlier attempt to submit it failed"}
+        time.sleep(0.1)
+    return {"unknown": "it was handed over before, and there is no answer yet"}
+
+
+def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
+    command = [
+        *asked["command"],
+        "--output=" + os.path.join(folder, asked["log"]),
+        os.path.join(folder, "job.sh"),
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
+    if done.returncode:  # it may have been submitted all the same, when the scheduler took its time
+        return {"refused": said or "exit code %d" % done.returncode, "unknown": "timed out" in said.lower()}
+    return {"id": done.stdout.decode("ascii", "replace").strip()}
+
+
+def place_part(digest: str, data: bytes) -> None:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError("a part of the job has changed on its way")
+    place(os.path.abspath(PARTS), digest + ".zip", data)
+
+
+def is_there(digest: str) -> bool:
+    """Whether there is such a part; if so, it is used, and no sweeper takes it."""
+    try:
+        os.utime(os.path.join(PARTS, digest + ".zip"))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def place(folder: str, name: str, data: bytes) -> None:
+    """Write a file that appears at once and whole."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.rename(temporary, os.path.join(folder, name))
+
+
+# --- where there is no scheduler: a supervisor, in a session of its own
+
+
+def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
+    python, tasks, workers = asked["supervisor"]
+    found = shutil.which(python)
+    if found is None:
+        return {"refused": "there is no program %r" % python}
+    ready, begun = os.pipe()
+    if not os.fork():
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        os.dup2(begun, 3)
+        os.set_inheritable(3, True)
+        command = [sys.executable, "-I", "-S", os.path.join(folder, "supervisor.py"), "supervise"]
+        os.execv(sys.executable, [*command, folder, found, str(tasks), str(workers)])
+    os.close(begun)
+    os.wait()
+    if os.read(ready, 1) != b"+":
+        return {"refused": "the process that sees to it ended at once"}
+    return {"id": "clustrix-" + os.path.basename(folder)}
+
+
+def supervise(folder: str, python: str, tasks: int, workers: int) -> None:
+    """Run the tasks, so many at once, and write down what became of those that can't tell themselves."""
+    with open(os.path.join(folder, "lock"), "wb") as lock:
+        take(lock.fileno())
+        place(folder, "tasks", b"%d" % tasks)
+        os.makedirs(os.path.join(folder, "running"), exist_ok=True)
+        os.write(3, b"+")
+        os.close(3)
+        waiting = [task for task in range(tasks) if not is_done(folder, task)]
+        running = {}  # type: dict[int, int]
+        while waiting or running:
+            while waiting and len(running) < workers:
+                task = waiting.pop(0)
+                if is_cancelled(folder, task):
+                    tell(folder, task, "Cancelled", "it was cancelled before it began")
+                else:
+                    running[spawn(folder, python, task)] = task
+            if running:
+                process, status = os.wait()
+                reaped(folder, running.pop(process), status)
+
+
+def take(lock: int) -> None:
+    """Lock a file that others may be asking about at this moment."""
+    deadline = time.monotonic() + GRACE
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SystemExit("somebody else sees to this job") from None
+            time.sleep(0.01)
+
+
+def spawn(folder: str, python: str, task: int) -> int:
+    lock = os.open(os.path.join(folder, "running", str(task)), os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = os.fork()
+    if process:
+        os.close(lock)
+        return process
+    try:
+        os.setpgid(0, 0)
+        os.write(lock, b"%d" % os.getpid())
+        os.set_inheritable(lock, True)  # whatever the task starts by a mere fork holds it, too
+        log = os.open(os.path.join(folder, "log-%d" % task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.execv(python, [python, os.path.join(folder, "job.pyz"), "run", folder, str(task)])
+    finally:
+        os._exit(127)
+
+
+def reaped(folder: str, task: int, status: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, "running", str(task)))
+    if is_cancelled(folder, task):
+        if not (is_done(folder, task) and has_told(folder, task)):
+            tell(folder, task, "Cancelled", "it was cancelled")
+    elif not is_done(folder, task):
+        how = "signal %d" % (status & 127) if status & 127 else "exit code %d" % (status >> 8)
+        tell(folder, task, "Died", "its process ended without a word (%s)" % how)
+
+
+def has_told(folder: str, task: int) -> bool:
+    """Whether it came to its own end, and was not ended."""
+    with open(os.path.join(folder, "done", str(task)), "rb") as file:
+        told = json.loads(file.readline().decode("ascii"))
+        return bool(told.get("type") != "Terminated")
+
+
+def tell(folder: str, task: int, type: str, message: str) -> None:
+    """Write the outcome of a task in its place."""
+    outcome = {"outcome": "failed", "type": type, "message": message, "traceback": message}
+    more = {"size": 0, "sha256": "", "inline": True, "seconds": 0.0, "machine": socket.gethostname()}
+    text = json.dumps({**outcome, **more}) + "\n"
+    place(os.path.join(folder, "done"), str(task), text.encode("ascii"))
+
+
+def is_done(folder: str, task: int) -> bool:
+    return os.path.exists(os.path.join(folder, "done", str(task)))
+
+
+def is_cancelled(folder: str, task: int) -> bool:
+    return any(os.path.exists(os.path.join(folder, "cancelled", name)) for name in ("all", str(task)))
+
+
+def is_held(path: str) -> bool:
+    """Whether a process holds the lock of a file."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def running(folder: str) -> "list[int]":
+    """The tasks of a job that are running."""
+    try:
+        names = os.listdir(os.path.join(folder, "running"))
+    except FileNotFoundError:
+        return []
+    return [int(name) for name in names if is_held(os.path.join(folder, "running", name))]
+
+
+def states(asked: "Asked") -> "dict[str, Any]":
+    """For each folder the number of tasks, if its supervisor is there, and those that are running."""
+    found = {}
+    for folder in asked["folders"]:
+        tasks = 0
+        if is_held(os.path.join(folder, "lock")):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "tasks")) as file:
+                tasks = int(file.read())
+        found[folder] = [tasks, running(folder)]
+    return found
+
+
+def cancel(asked: "Asked") -> "dict[str, Any]":
+    """End tasks with all that they started: by folder all (null), or those of these numbers."""
+    for folder, tasks in asked["tasks"].items():
+        if os.path.isdir(folder):
+            for name in ["all"] if tasks is None else map(str, tasks):
+                place(os.path.join(folder, "cancelled"), name, b"")
+    groups = set()  # type: set[int]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        alive = list(groups_of(asked["tasks"]))
+        groups.update(alive)
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
+        deadline = time.monotonic() + GRACE
+        while any(groups_of(asked["tasks"])) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return {}
+
+
+def groups_of(asked: "dict[str, Any]") -> "Iterator[int]":
+    """The process groups of the tasks that run."""
+    for folder, tasks in asked.items():
+        for task in running(folder):
+            if tasks is None or task in tasks:
+                group = group_of(os.path.join(folder, "running", str(task)))
+                if group:
+                    yield group
+
+
+def group_of(path: str) -> int:
+    """The process group of a task; of one that is just beginning, as soon as it has one."""
+    while is_held(path):
+        with contextlib.suppress(FileNotFoundError), open(path) as file:
+            text = file.read()
+            if text:
+                return int(text)
+        time.sleep(0.005)
+    return 0
+
+
+def main(command: str, *arguments: str) -> None:
+    os.umask(0o077)
+    if command == "supervise":
+        folder, python, tasks, workers = arguments
+        supervise(folder, python, int(tasks), int(workers))
+        return
+    asked = json.loads(sys.stdin.buffer.readline().decode("ascii"))
+    try:
+        if command == "submit":
+            answer = submit(asked, sys.stdin.buffer)
+        else:
+            answer = {"states": states, "cancel": cancel}[command](asked)
+    except OSError as error:  # no work dir, a full disk
+        answer = {"refused": "%s: %r" % (error.strerror, error.filename)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
