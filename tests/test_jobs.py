@@ -228,6 +228,12 @@ def test_a_result_that_ends_whoever_unpickles_it() -> None:
     assert wait_until(lambda: records.load(job.id).ended == "unread")
 
 
+def lost_line() -> ConnectionFailedError:
+    error = ConnectionFailedError("the line is lost")
+    error.may_have_run = True
+    return error
+
+
 def test_what_is_asked_for_twice_is_submitted_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submit = LocalBackend.clustrix_submit
     asked: list[str] = []
@@ -236,7 +242,7 @@ def test_what_is_asked_for_twice_is_submitted_once(work: Path, monkeypatch: pyte
     def lose_the_answer(self: LocalBackend, job: JobSpec) -> str:
         asked.append(submit(self, job))
         if len(asked) == 1:
-            raise ConnectionFailedError("the line is lost")
+            raise lost_line()
         if len(asked) == 2:
             raise OperationTimeoutError("no answer")
         return asked[-1]
@@ -258,7 +264,7 @@ def test_a_submission_of_which_nothing_is_known_is_remembered(
     @hookimpl
     def lose_every_answer(self: LocalBackend, job: JobSpec) -> str:
         submit(self, job)
-        raise ConnectionFailedError("the line is lost")
+        raise lost_line()
 
     monkeypatch.setattr(LocalBackend, "clustrix_submit", lose_every_answer)
     with pytest.raises(
