@@ -286,6 +286,17 @@ def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
 
 
 @hookspec(firstresult=True)
+def clustrix_dry_run(job: JobSpec) -> str:  # type: ignore[empty-body]
+    """Show what would be handed to the scheduler for a job: the command and the script, for people.
+
+    Args:
+        job: see `JobSpec`.
+
+    Round trips: none.
+    """
+
+
+@hookspec(firstresult=True)
 def clustrix_job_states(jobs: list[str]) -> dict[str, list[TaskState]]:  # type: ignore[empty-body]
     """Ask the scheduler about many jobs at once.
 
@@ -370,6 +381,7 @@ OPTIONAL = (
     "clustrix_get",
     "clustrix_put",
     "clustrix_submit",
+    "clustrix_dry_run",
     "clustrix_job_states",
     "clustrix_job_outcomes",
     "clustrix_cancel",

@@ -110,6 +110,10 @@ class Memory:
         return "contents-of-job"
 
     @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        return "contents-of-script"
+
+    @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, Any]:
         return {}
 

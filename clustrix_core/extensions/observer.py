@@ -97,6 +97,10 @@ class Observer:
         return (yield from self._observed("submit", job=job.name))
 
     @hookimpl(wrapper=True)
+    def clustrix_dry_run(self, job: JobSpec) -> _Wrapper:
+        return (yield from self._observed("dry_run", job=job.name))
+
+    @hookimpl(wrapper=True)
     def clustrix_job_states(self, jobs: list[str]) -> _Wrapper:
         return (yield from self._observed("job_states", jobs=jobs))
 

@@ -220,9 +220,8 @@ class _Search:
             return
         with suppress(OSError, ValueError):
             if (Path.cwd() / text).is_file() or (folder / text).is_file():
-                warning = (
-                    f"{where} names the local file {text!r}, which doesn't travel: cluster_put copies it"
-                )
+                taken = f"files=[{text!r}] takes it along"
+                warning = f"{where} names the local file {text!r}, which doesn't travel: {taken}"
                 if warning not in self.found.warnings:
                     self.found.warnings.append(warning)
 

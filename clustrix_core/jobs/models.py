@@ -80,13 +80,16 @@ class JobSpec:
         name: its name in the scheduler, which no other job has.
         folder: its own folder in the place, which is made with mode 0700; below the home folder (`~/`).
         files: the paths here of the files that are put into the folder, by their names there. `job.pyz` is
-            run with `run`, the folder, and the task's number.
+            run with `run`, the folder, and the task's number. Those in `files/` are the user's, and are
+            copied from there to the work dir, unless other files are there.
         parts: the paths here of the archives that it needs besides, by their SHA-256; what is there already,
             in `~/.clustrix/parts`, need not be sent.
         tasks: how many tasks, numbered from 0; None is a single one, whose number is 0.
         python: the Python there that runs it.
         marker: the value of the variable `CLUSTRIX_HERE` in the job.
         resources: what it asks for.
+        after: what `clustrix_submit` returned for jobs of the same place, with `_N` behind it for a task,
+            that have to succeed before it begins.
     """
 
     name: str
@@ -97,6 +100,7 @@ class JobSpec:
     python: str
     marker: str
     resources: Resources
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,14 +52,7 @@ class Record:
 
 
 def new(function: str, tasks: int | None, config: ClusterConfig) -> Record:
-    """Remember a job that is about to be submitted."""
-    record = unsaved(function, tasks, config)
-    save(record)
-    return record
-
-
-def unsaved(function: str, tasks: int | None, config: ClusterConfig) -> Record:
-    """The same for calls that end with this process, which need not be remembered."""
+    """The record of a job that is about to be submitted; it isn't saved yet."""
     began = datetime.now(timezone.utc)
     identity = f"{began:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     secret = secret_fields(type(config))

@@ -50,7 +50,13 @@ class LocalBackend(EngineBackend):
     def clustrix_submit(self, job: JobSpec) -> str:
         from clustrix_core.jobs import handover
 
-        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))
+        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))[0]
+
+    @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        from clustrix_core.jobs import handover
+
+        return handover.preview(job, os.path.abspath(self._work_dir or "."))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:

@@ -90,7 +90,11 @@ class SshBackend(RemoteBackend):
 
     @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
-        return handover.submit(self, job, below_home(self.config.remote_work_dir))
+        return handover.submit(self, job, below_home(self.config.remote_work_dir))[0]
+
+    @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        return handover.preview(job, below_home(self.config.remote_work_dir))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
