@@ -31,19 +31,26 @@ class ClusterFunction(Generic[P, R]):
         function: the function.
         config: the place.
         resources: what each job asks for.
+        environment: `"auto"`, or None.
     """
 
-    def __init__(self, function: Callable[P, R], config: ClusterConfig | None, resources: Resources) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        config: ClusterConfig | None,
+        resources: Resources,
+        environment: str | None = None,
+    ) -> None:
         functools.update_wrapper(self, function)
         self.local = function
-        self._config, self._resources = config, resources
+        self._config, self._resources, self.environment = config, resources, environment
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a job and wait for the result. Ctrl-C cancels the job."""
         config = self._place(args, kwargs)
         if is_here(config):
             return self.local(*args, **kwargs)
-        if config.cluster_type == "local":
+        if self._is_attended(config):
             from clustrix_core.jobs import attended
 
             return cast("R", attended.call(self, config, self._resources, args, kwargs))
@@ -70,7 +77,7 @@ class ClusterFunction(Generic[P, R]):
         if not calls:
             raise ValueError("there is nothing to call the function for")
         config = self._place(*calls[0])
-        if config.cluster_type == "local":
+        if self._is_attended(config):
             from clustrix_core.jobs.attended import AttendedArray
 
             return AttendedArray(self, config, self._resources, calls)
@@ -83,6 +90,10 @@ class ClusterFunction(Generic[P, R]):
         from clustrix_core.jobs.dependencies import analyse
 
         return analyse(self)
+
+    def _is_attended(self, config: ClusterConfig) -> bool:
+        other_python = self.environment or config.python_executable or config.conda_env_name
+        return config.cluster_type == "local" and not other_python
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
         given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
@@ -98,21 +109,37 @@ class ClusterFunction(Generic[P, R]):
         found: Any = sys.modules.get(module) if module != "__main__" else None
         for part in name.split("."):
             found = getattr(found, part, None)
-        return name if found is self else (type(self), (self.local, self._config, self._resources))
+        return (
+            name
+            if found is self
+            else (
+                type(self),
+                (self.local, self._config, self._resources, self.environment),
+            )
+        )
 
 
 @overload
 def cluster(function: Callable[P, R], /) -> ClusterFunction[P, R]: ...
 @overload
 def cluster(
-    *, config: ClusterConfig | None = None, **resources: Any
+    *, config: ClusterConfig | None = None, environment: str | None = None, **resources: Any
 ) -> Callable[[Callable[P, R]], ClusterFunction[P, R]]: ...
-def cluster(function: Any = None, /, *, config: ClusterConfig | None = None, **resources: Any) -> Any:
+def cluster(
+    function: Any = None,
+    /,
+    *,
+    config: ClusterConfig | None = None,
+    environment: str | None = None,
+    **resources: Any,
+) -> Any:
     """Make a function run as a job where the data is.
 
     Args:
         config: the place; without one it is the first `ClusterConfig` among a call's arguments, else that of
             the active config.
+        environment: `"auto"` to have what the function imports installed there, in the versions from here, in
+            an environment that is built once. None to use the config's Python as it is.
         resources: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
@@ -121,7 +148,13 @@ def cluster(function: Any = None, /, *, config: ClusterConfig | None = None, **r
 
     Raises:
         TypeError: there is no such resource.
+        ValueError: there is no such environment.
     """
+    if environment not in (None, "auto"):
+        raise ValueError(
+            f'environment is "auto" or None, not {environment!r}; a conda environment, say, is named '
+            "by the config's conda_env_name"
+        )
     known = [field.name for field in fields(Resources)]
     for name in resources:
         if name not in known:
@@ -129,7 +162,7 @@ def cluster(function: Any = None, /, *, config: ClusterConfig | None = None, **r
     asked = Resources(**{name: _text(name, value) for name, value in resources.items()})
 
     def decorate(function: Callable[P, R]) -> ClusterFunction[P, R]:
-        return ClusterFunction(function, config, asked)
+        return ClusterFunction(function, config, asked, environment)
 
     return decorate if function is None else decorate(function)
 

@@ -201,8 +201,23 @@ def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
 
 
+def activate() -> None:
+    """Set the variables that activating this Python's environment would have set."""
+    conda, venv = os.path.join(sys.prefix, "conda-meta"), sys.prefix != sys.base_prefix
+    if not venv and not os.path.isdir(conda):
+        return
+    os.environ["VIRTUAL_ENV" if venv else "CONDA_PREFIX"] = sys.prefix
+    os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
+    if not venv:
+        os.environ["CONDA_DEFAULT_ENV"] = os.path.basename(sys.prefix)
+        state = os.path.join(conda, "state")  # what `conda env config vars` sets
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(state, encoding="utf-8") as file:
+            os.environ.update(json.load(file).get("env_vars", {}))
+
+
 def main(arguments: list[str]) -> None:
     """Run a task."""
     archive, _run, folder, task = arguments
     os.umask(0o077)
+    activate()
     run(archive, folder, int(task))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from clustrix_core.errors import (
     OperationTimeoutError,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import package, records
+from clustrix_core.jobs import package, preparing, records
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Submission
@@ -49,6 +48,7 @@ def submit(
         named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
         raise JobError(f"modules that the function imports are not found here: {named}")
     name = getattr(function.local, "__qualname__", repr(function.local))
+    environment = preparing.prepared(config, needed, function.environment)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
         files, parts = package.build(Path(folder), function, config, calls, needed)
         record = records.new(name, tasks, _resolved(config))
@@ -58,21 +58,18 @@ def submit(
             files=files,
             parts=parts,
             tasks=tasks,
-            python=_python(config),
+            python=environment.python,
             marker=marker(config),
             resources=resources,
         )
-        record = records.save(record, scheduler_id=_handed_over(config, spec, record))
+        number = _handed_over(config, spec, record)
+        record = records.save(record, scheduler_id=number, environment=environment.folder)
     return Submission(record, config).followed()
 
 
 def _resolved(config: ClusterConfig) -> ClusterConfig:
     """As the backend knows it: it says which fields are secret."""
     return resolve(config, load_backend(config.cluster_type).config_model)
-
-
-def _python(config: ClusterConfig) -> str:
-    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
 
 
 def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
@@ -88,6 +85,7 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
             except Exception as error:
                 if not (tries or _may_have_run(error)):  # it was refused, or never got there
                     records.forget(record)
+                    preparing.forget(config)  # perhaps its Python is gone
                     raise
                 tries += 1
                 if tries == TRIES or not _is_worth_another_try(error):

@@ -111,10 +111,6 @@ def options(config: SlurmConfig, job: JobSpec) -> Iterator[str]:
 
 def batch_script(config: SlurmConfig, job: JobSpec) -> str:
     """What `sbatch` runs."""
-    if config.conda_env_name:
-        raise ConfigError(
-            "jobs don't take conda_env_name yet: give python_executable, the path of the environment's python"
-        )
     run = _RUN.format(python=shlex.quote(job.python))
     return _BATCH.format(
         login=_LOGIN if config.login_shell else "",
