@@ -203,14 +203,15 @@ def terminated(_number: int, _frame: object) -> None:
 
 def activate() -> None:
     """Set the variables that activating this Python's environment would have set."""
-    conda, venv = os.path.join(sys.prefix, "conda-meta"), sys.prefix != sys.base_prefix
-    if not venv and not os.path.isdir(conda):
+    folder = os.path.join(sys.prefix, "conda-meta")
+    conda = os.path.isdir(folder)
+    if not conda and sys.prefix == sys.base_prefix:
         return
-    os.environ["VIRTUAL_ENV" if venv else "CONDA_PREFIX"] = sys.prefix
+    os.environ["CONDA_PREFIX" if conda else "VIRTUAL_ENV"] = sys.prefix
     os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
-    if not venv:
+    if conda:
         os.environ["CONDA_DEFAULT_ENV"] = os.path.basename(sys.prefix)
-        state = os.path.join(conda, "state")  # what `conda env config vars` sets
+        state = os.path.join(folder, "state")  # what `conda env config vars` sets
         with contextlib.suppress(OSError, ValueError, AttributeError), open(state, encoding="utf-8") as file:
             os.environ.update(json.load(file).get("env_vars", {}))
 
