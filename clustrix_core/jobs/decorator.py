@@ -99,8 +99,10 @@ class ClusterFunction(Generic[P, R]):
         return dry_run(self, self._place(args, kwargs), (args, kwargs))
 
     def _is_attended(self, config: ClusterConfig) -> bool:
-        lasting = self.options.after or self.options.files or config.extensions  # extensions see jobs alone
-        return config.cluster_type == "local" and not lasting
+        asked = self.options.after or self.options.files or self.options.environment
+        other_python = config.python_executable or config.conda_env_name
+        # Extensions see jobs alone.
+        return config.cluster_type == "local" and not (asked or other_python or config.extensions)
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
         given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
@@ -130,18 +132,21 @@ class Options:
         resources: what each job asks for.
         after: the jobs that have to succeed before, or their ids.
         files: files that travel to the work dir, by their paths below the current directory.
+        environment: `"auto"`, or None.
     """
 
     config: ClusterConfig | None = None
     resources: Resources = field(default_factory=Resources)
     after: tuple[Any, ...] = ()
     files: tuple[str, ...] = ()
+    environment: str | None = None
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """The same with some of it changed, by the names that `cluster` takes.
 
         Raises:
             TypeError: there is no such option.
+            ValueError: there is no such environment.
         """
         own = {name: _checked(name, changes[name]) for name in _OWN if name in changes}
         asked = {name: _text(name, value) for name, value in changes.items() if name not in own}
@@ -159,6 +164,11 @@ _ASKED = [each.name for each in fields(Resources)]
 def _checked(name: str, value: Any) -> Any:
     if name in ("after", "files"):
         return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if name == "environment" and value not in (None, "auto"):
+        raise ValueError(
+            f'environment is "auto" or None, not {value!r}; a conda environment, say, is named '
+            "by the config's conda_env_name"
+        )
     return value
 
 
@@ -180,6 +190,8 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
         after: a job of the same place, or a list of some, that have to succeed before; or their ids.
         files: local files, by their paths below the current directory, that travel to the same paths below
             the work dir. What is there already is left alone if it is the same, and refused if it isn't.
+        environment: `"auto"` to have what the function imports installed there, in the versions from here, in
+            an environment that is built once. None to use the config's Python as it is.
         options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
@@ -188,6 +200,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: there is no such option.
+        ValueError: there is no such environment.
     """
     asked = Options().changed(options)
 

@@ -10,6 +10,9 @@ from typing import Any, Literal
 JOBS = ".clustrix/jobs"
 """The folder of job folders, below the home folder of the place."""
 
+ENVIRONMENTS = "~/.clustrix/environments"
+"""The folder of environments that are built for jobs."""
+
 PREFIX = "clustrix-"
 """What the names of jobs begin with, before their ids."""
 
@@ -132,6 +135,49 @@ class Outcome:
     folder: str
     task: int
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """The Python that a job wants, and what it has to have.
+
+    Attributes:
+        python: its command or path; None leaves the choice to the place.
+        conda: the name or path of the conda environment that it is of, if any.
+        version: its major and minor version.
+        pins: the distributions that are needed, with their versions, sorted.
+        modules: of each of them a module that it brings, as some are known there by another name.
+        build: whether to build an environment that has them, on top of that Python.
+        constraints: the versions that other distributions get if they have to be installed besides.
+        setup: what else tells environments apart, such as the environment modules that are loaded.
+    """
+
+    python: str | None
+    conda: str | None
+    version: tuple[int, int]
+    pins: tuple[tuple[str, str], ...]
+    modules: tuple[tuple[str, str], ...] = ()
+    build: bool = False
+    constraints: tuple[tuple[str, str], ...] = ()
+    setup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEnvironment:
+    """A Python for a job, as it was found or built.
+
+    Attributes:
+        python: its command or path in the place.
+        version: its version.
+        installed: the versions of the distributions that it has of those that are needed; empty for one whose
+            module is there though nothing tells its version.
+        folder: the path of the environment that was built; empty if none was.
+    """
+
+    python: str
+    version: tuple[int, ...]
+    installed: Mapping[str, str]
+    folder: str = ""
 
 
 def below_home(path: str | None) -> str:

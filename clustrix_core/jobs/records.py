@@ -29,6 +29,7 @@ class Record:
         config: the fields of its config, without secrets.
         submitted: when: ISO 8601, UTC.
         scheduler_id: what the scheduler calls it; empty until that is known.
+        environment: the folder of the environment there that was built for it; empty if none was.
         ended: how it ended, in a word; empty as long as it lives.
     """
 
@@ -38,6 +39,7 @@ class Record:
     config: dict[str, Any]
     submitted: str
     scheduler_id: str = ""
+    environment: str = ""
     ended: str = ""
 
     @property

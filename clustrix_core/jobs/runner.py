@@ -201,8 +201,24 @@ def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
 
 
+def activate() -> None:
+    """Set the variables that activating this Python's environment would have set."""
+    folder = os.path.join(sys.prefix, "conda-meta")
+    conda = os.path.isdir(folder)
+    if not conda and sys.prefix == sys.base_prefix:
+        return
+    os.environ["CONDA_PREFIX" if conda else "VIRTUAL_ENV"] = sys.prefix
+    os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
+    if conda:
+        os.environ["CONDA_DEFAULT_ENV"] = os.path.basename(sys.prefix)
+        state = os.path.join(folder, "state")  # what `conda env config vars` sets
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(state, encoding="utf-8") as file:
+            os.environ.update(json.load(file).get("env_vars", {}))
+
+
 def main(arguments: list[str]) -> None:
     """Run a task."""
     archive, _run, folder, task = arguments
     os.umask(0o077)
+    activate()
     run(archive, folder, int(task))

@@ -25,7 +25,7 @@ from clustrix_core.errors import (
     printable,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import package, records
+from clustrix_core.jobs import package, preparing, records
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission
@@ -50,13 +50,15 @@ def submit(
     """
     needed = _needed(function)
     after = _after(function, config)
+    environment = preparing.prepared(config, needed, function.options.environment)
     if config.cluster_type != "local":
         for warning in needed.warnings:
             warnings.warn(f"{function.local.__qualname__}: {warning}", DependencyWarning, stacklevel=4)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
-        record, job = _packed(Path(folder), function, config, calls, tasks, needed)
+        record, job = _packed(Path(folder), function, config, calls, tasks, needed, environment.python)
         records.save(record)
-        record = records.save(record, scheduler_id=_handed_over(config, replace(job, after=after), record))
+        number = _handed_over(config, replace(job, after=after), record)
+        record = records.save(record, scheduler_id=number, environment=environment.folder)
     return Submission(record, config).followed()
 
 
@@ -64,7 +66,7 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
     """What submitting a call would do. Nothing is sent."""
     needed = function.dependencies()
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder, ClusterFilesystem(config) as place:
-        record, job = _packed(Path(folder), function, config, [call], None, needed)
+        record, job = _packed(Path(folder), function, config, [call], None, needed, _python(function, config))
         contents = [(name, Path(file).stat().st_size) for name, file in job.files.items()]
         contents += [
             (f"parts/{digest[:12]}.zip", Path(file).stat().st_size) for digest, file in job.parts.items()
@@ -100,6 +102,7 @@ def _packed(
     calls: list[Call],
     tasks: int | None,
     needed: Dependencies,
+    python: str,
 ) -> tuple[Record, JobSpec]:
     files, parts = package.build(folder, function, config, calls, needed)
     record = records.new(
@@ -111,7 +114,7 @@ def _packed(
         files={**files, **dict(_users_files(function.options.files))},
         parts=parts,
         tasks=tasks,
-        python=_python(config),
+        python=python,
         marker=marker(config),
         resources=function.options.resources,
     )
@@ -146,13 +149,18 @@ def _number(job: Any, config: ClusterConfig) -> str:
     return (record.scheduler_id or record.name) + (f"_{task}" if task else "")
 
 
+def _python(function: ClusterFunction[Any, Any], config: ClusterConfig) -> str:
+    """What is known of a job's Python without asking the place."""
+    if function.options.environment:
+        return "the python of an environment with what the function needs"
+    if config.conda_env_name and not config.python_executable:
+        return f"the python of the conda environment {config.conda_env_name}"
+    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
+
+
 def _resolved(config: ClusterConfig) -> ClusterConfig:
     """As the backend knows it: it says which fields are secret."""
     return resolve(config, load_backend(config.cluster_type).config_model)
-
-
-def _python(config: ClusterConfig) -> str:
-    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
 
 
 def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
@@ -168,6 +176,7 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
             except Exception as error:
                 if not (tries or _may_have_run(error)):  # it was refused, or never got there
                     records.forget(record)
+                    preparing.forget(config)  # perhaps its Python is gone
                     raise
                 tries += 1
                 if tries == TRIES or not _is_worth_another_try(error):

@@ -153,10 +153,6 @@ def _numbers(submitted: Iterable[str]) -> Iterator[str]:
 
 def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
     """What `sbatch` runs for the tasks from this one on."""
-    if config.conda_env_name:
-        raise ConfigError(
-            "jobs don't take conda_env_name yet: give python_executable, the path of the environment's python"
-        )
     run = _RUN.format(python=shlex.quote(job.python))
     return _BATCH.format(
         login=_LOGIN if config.login_shell else "",
