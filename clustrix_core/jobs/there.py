@@ -48,7 +48,7 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     folder = os.path.abspath(asked["folder"])
     os.makedirs(folder, exist_ok=True)
     for digest, size in asked["parts"]:
-        place_part(digest, source.read(size))
+        place_part(digest, read(source, size))
     missing = [digest for digest in asked["needed"] if not is_there(digest)]
     if missing:
         return {"missing": missing}
@@ -60,7 +60,7 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     answer = {}  # type: dict[str, Any]
     try:
         for name, size in asked["files"]:
-            place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), source.read(size))
+            place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), read(source, size))
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
         os.chdir(asked["work_dir"])
         for name in asked["data"]:
@@ -136,13 +136,26 @@ def is_there(digest: str) -> bool:
     return True
 
 
+def read(source: "BinaryIO", size: int) -> bytes:
+    """So many bytes of what was sent: a client that is killed in the midst of it sends less."""
+    data = source.read(size)
+    if len(data) != size:
+        raise EOFError("the line was lost before all was sent")
+    return data
+
+
 def place(folder: str, name: str, data: bytes) -> None:
     """Write a file that appears at once and whole."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
-    with open(temporary, "wb") as file:
-        file.write(data)
-    os.rename(temporary, os.path.join(folder, name))
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, os.path.join(folder, name))
+    except OSError as error:  # a full disk, say, which needs no half of a file
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, os.path.join(folder, name)) from None
 
 
 # --- where there is no scheduler: a supervisor, in a session of its own

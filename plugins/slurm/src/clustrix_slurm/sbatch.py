@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from clustrix_core.errors import ConfigError, JobError, printable
+from clustrix_core.errors import ClustrixError, ConfigError, JobError, printable
 from clustrix_core.jobs import handover
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.models import (
+    ENDED,
     PREFIX,
     JobSpec,
     Resources,
@@ -20,6 +21,7 @@ from clustrix_core.jobs.models import (
     folder_of,
 )
 from clustrix_core.remote.backend import Ran
+from clustrix_slurm import accounting
 from clustrix_slurm.environment import script_for_job
 
 if TYPE_CHECKING:
@@ -40,8 +42,8 @@ status=$?
 if [ ! -e "$folder/done/$task" ]; then  # it died without a word
     mkdir -p "$folder/done"
     printf '%s%s%s\\n' '{{"outcome": "failed", "type": "Died", "message": "it ended with status ' "$status" \\
-        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh"
-    mv "$folder/done/.$task.sh" "$folder/done/$task"
+        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
+        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
 fi
 exit "$status"
 """
@@ -87,10 +89,10 @@ def submit(backend: SlurmBackend, job: JobSpec) -> str:
     }
     try:
         numbers = handover.submit(backend, job, work_dir, scripts, undo=["scancel"])
-    except UnknownSubmissionError:
-        if states(backend, [job.name]):
+    except UnknownSubmissionError as error:
+        if _is_there(backend, job):
             return job.name
-        raise
+        raise UnknownSubmissionError(f"{backend.place_name()}: SLURM says: {error}") from None
     except JobError as error:
         raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
     if len(numbers) == 1:
@@ -164,7 +166,10 @@ def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
 
 
 def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]:
-    """`clustrix_job_states`: one `squeue`, which also knows those that ended a few minutes ago."""
+    """`clustrix_job_states`: one `squeue`, which also knows those that ended a few minutes ago.
+
+    Of others `sacct` is asked, which few clusters lack: that it fails is no failure.
+    """
     if not jobs:
         return {}
     found: dict[str, list[TaskState]] = {}
@@ -175,7 +180,20 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
             known, shown = "failed", "a job that it was to come after did not succeed"
         for first, last in _ranges(tasks):
             found.setdefault(name, []).append(TaskState(first + offset, last + offset, known, shown))
+    for name, _number, tasks, state in accounting.rows(backend, [name for name in jobs if name not in found]):
+        ended = _STATES.get(state.split()[0].rstrip("*+") if state else "", "running")
+        if ended in ENDED:  # accounts may be late, and never say that a job has ended that has not
+            for first, last in _ranges(tasks):
+                found.setdefault(name, []).append(TaskState(first, last, ended))
     return found
+
+
+def _is_there(backend: SlurmBackend, job: JobSpec) -> bool:
+    """Whether SLURM is known to have a job: false as well if it doesn't answer."""
+    try:
+        return bool(states(backend, [job.name]))
+    except ClustrixError:
+        return False
 
 
 def _queue(backend: SlurmBackend, jobs: Iterable[str]) -> Iterator[tuple[str, str, str, str, str, int]]:
