@@ -200,9 +200,9 @@ def test_accounts_are_read() -> None:
     """In the form of sacct's documentation: the testbed keeps none."""
     text = "clustrix-1|12_[4-9%2]|PENDING\nclustrix-1|12_3|CANCELLED by 1000\nclustrix-2|13|OUT_OF_MEMORY\n"
     assert [tuple(row) for row in parsed(text)] == [
-        ("clustrix-1", "4-9%2", "PENDING"),
-        ("clustrix-1", "3", "CANCELLED by 1000"),
-        ("clustrix-2", "", "OUT_OF_MEMORY"),
+        ("clustrix-1", "12", "4-9%2", "PENDING"),
+        ("clustrix-1", "12", "3", "CANCELLED by 1000"),
+        ("clustrix-2", "13", "", "OUT_OF_MEMORY"),
     ]
 
 
