@@ -102,6 +102,17 @@ def test_scancel(config: ClusterConfig, weak: SlurmCluster) -> None:
     assert (job.state, marks_in(weak, "cancelled")) == ("cancelled", 1)
 
 
+def test_a_time_limit(config: ClusterConfig, weak: SlurmCluster) -> None:
+    job, number = job_of(sample.marks, config, "long", 1000, time=5)
+    assert begun(weak, "long")
+    now = "import time; print(time.strftime('%FT%T', time.localtime(time.time() + 2)))"
+    ends = run(weak, sys.executable, "-c", now)
+    run(weak, "scontrol", "update", f"jobid={number}", f"endtime={ends}")  # SLURM looks every 30 s
+    with pytest.raises(JobError, match="timed out .*; ask for more by time="):
+        job.result(60)
+    assert (job.state, marks_in(weak, "long")) == ("timed out", 1)
+
+
 def test_a_node_that_dies(config: ClusterConfig, weak: SlurmCluster) -> None:
     ends, _ = job_of(sample.marks, config, "dead", 1000, options={"nodelist": "c2"}, memory="100")
     again, number = job_of(
