@@ -208,7 +208,7 @@ def test_a_job_that_slurm_has_forgotten(
 
 
 def test_accounts_are_read() -> None:
-    """In the form of sacct's documentation: the testbed keeps none."""
+    """Lines in the form of `sacct -P`, written by hand: this cluster keeps no accounts."""
     text = "clustrix-1|12_[4-9%2]|PENDING\nclustrix-1|12_3|CANCELLED by 1000\nclustrix-2|13|OUT_OF_MEMORY\n"
     assert [tuple(row) for row in parsed(text)] == [
         ("clustrix-1", "12", "4-9%2", "PENDING"),
