@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from clustrix_core.engine import Engine
-from clustrix_core.remote.agent import Agent, Cancelled
+from clustrix_core.remote.agent import Agent, Cancelled, widen
 
 STDERR_KEPT = 4096
 GRACE = 2.0  # seconds that a command has to end by itself once its input is closed
@@ -78,6 +78,7 @@ class PipeChannel:
         self._input: Any = self._process.stdin
         self._output: Any = self._process.stdout
         self._errors: Any = self._process.stderr
+        widen(*(file.fileno() for file in (self._process.stdin, self._process.stdout) if file))
         self._said: deque[bytes] = deque(maxlen=64)
         self._sending = threading.Lock()
         self._closed = False
