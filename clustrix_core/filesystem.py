@@ -5,8 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
-import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
@@ -14,7 +13,7 @@ from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import decode
 from clustrix_core.errors import BackendIncompatibleError, UnsupportedOperationError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress
-from clustrix_core.session import Session, pool
+from clustrix_core.session import Session, SharedSession, pool
 from clustrix_core.stream import Stream
 
 if TYPE_CHECKING:
@@ -45,13 +44,13 @@ class ClusterFilesystem:
     def __init__(self, config: ClusterConfig | None = None) -> None:
         self.config = checked_config(config)
         self._closed = False
+        self._held: list[SharedSession] = []  # what is to be let go: popped, which only one thread can
         self._join_pool()
 
     def _join_pool(self) -> None:
         generation = pool.generation
         self._shared = pool.acquire(self.config)
-        self._forgotten = weakref.finalize(self, pool.forget, self._shared)
-        self._forgotten.atexit = False
+        self._held.append(self._shared)
         self._generation = generation
 
     def _session(self) -> Session:
@@ -66,8 +65,19 @@ class ClusterFilesystem:
     def close(self) -> None:
         """Let go of the session. Closing twice does nothing."""
         self._closed = True
-        if self._forgotten.detach():
-            pool.release(self._shared)
+        self._let_go(pool.release)
+
+    def _let_go(self, release: Callable[[SharedSession], object]) -> None:
+        while self._held:
+            try:
+                shared = self._held.pop()
+            except IndexError:  # another thread was faster
+                return
+            release(shared)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):  # else the constructor refused the config
+            self._let_go(pool.forget)
 
     def __enter__(self) -> ClusterFilesystem:
         return self

@@ -41,18 +41,21 @@ class FileInfo:
     def from_record(cls, record: tuple[str, int, int, int, int | None, int | None, int | None]) -> FileInfo:
         """Make one from the engine's record `(path, size, mtime_ns, mode, uid, gid, nlink)`."""
         path, size, mtime_ns, mode, uid, gid, nlink = record
+        name = path.rstrip("/").rpartition("/")[2] or path[:1]
+        permissions = f"{mode & 0o777:03o}"
+        # By position, in the order of the fields: this is done for every entry of a listing.
         return cls(
-            size=size,
-            modified=_seconds(mtime_ns),
-            is_dir=_stat.S_ISDIR(mode),
-            permissions=f"{mode & 0o777:03o}",
-            name=path.rstrip("/").rpartition("/")[2] or path[:1],
-            path=path,
-            mode=mode,
-            mtime_ns=mtime_ns,
-            uid=uid,
-            gid=gid,
-            nlink=nlink,
+            size,
+            _seconds(mtime_ns),
+            _stat.S_ISDIR(mode),
+            permissions,
+            name,
+            path,
+            mode,
+            mtime_ns,
+            uid,
+            gid,
+            nlink,
         )
 
     @property

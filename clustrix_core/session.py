@@ -150,10 +150,11 @@ class Pool:
 
     def acquire(self, config: ClusterConfig) -> SharedSession:
         """The session of this config, for one more user, who must `release` it. It may not be open yet."""
-        new = SharedSession(config)
         with self._lock:
             self._release_forgotten()
-            shared = self._shared.setdefault(config, new)
+            shared = self._shared.get(config)
+            if shared is None:
+                shared = self._shared.setdefault(config, SharedSession(config))
             shared.users += 1
         return shared
 
