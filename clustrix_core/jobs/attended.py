@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,14 @@ def _exit() -> None:
     end_workers()
 
 
+def _drop(pool: ProcessPoolExecutor) -> None:
+    """Use it no longer."""
+    global _pool
+    with _lock:
+        if _pool is not None and _pool[1] is pool:
+            _pool = None
+
+
 def end_workers() -> None:
     """End them, whatever they are doing; the next call has new ones."""
     global _pool
@@ -125,7 +133,12 @@ class Calls:
         """Have some of the calls done."""
         packed = travel.dumps(self.calls[chunk.start : chunk.stop])
         task = Task(self._function, self._config, self._marker, self._work_dir, packed)
-        future: Future[bytes] = _workers(self.workers).submit(run, task)
+        pool = _workers(self.workers)
+        try:
+            future: Future[bytes] = pool.submit(run, task)
+        except (BrokenExecutor, RuntimeError):  # a worker of it has just died, so this wasn't begun
+            _drop(pool)
+            future = _workers(self.workers).submit(run, task)
         _end_with_this_process()
         return future
 

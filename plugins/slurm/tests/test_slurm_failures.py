@@ -102,6 +102,17 @@ def test_scancel(config: ClusterConfig, weak: SlurmCluster) -> None:
     assert (job.state, marks_in(weak, "cancelled")) == ("cancelled", 1)
 
 
+def test_a_time_limit(config: ClusterConfig, weak: SlurmCluster) -> None:
+    job, number = job_of(sample.marks, config, "long", 1000, time=5)
+    assert begun(weak, "long")
+    now = "import time; print(time.strftime('%FT%T', time.localtime(time.time() + 2)))"
+    ends = run(weak, sys.executable, "-c", now)
+    run(weak, "scontrol", "update", f"jobid={number}", f"endtime={ends}")  # SLURM looks every 30 s
+    with pytest.raises(JobError, match="timed out .*; ask for more by time="):
+        job.result(60)
+    assert (job.state, marks_in(weak, "long")) == ("timed out", 1)
+
+
 def test_a_node_that_dies(config: ClusterConfig, weak: SlurmCluster) -> None:
     ends, _ = job_of(sample.marks, config, "dead", 1000, options={"nodelist": "c2"}, memory="100")
     again, number = job_of(
@@ -197,7 +208,7 @@ def test_a_job_that_slurm_has_forgotten(
 
 
 def test_accounts_are_read() -> None:
-    """In the form of sacct's documentation: the testbed keeps none."""
+    """Lines in the form of `sacct -P`, written by hand: this cluster keeps no accounts."""
     text = "clustrix-1|12_[4-9%2]|PENDING\nclustrix-1|12_3|CANCELLED by 1000\nclustrix-2|13|OUT_OF_MEMORY\n"
     assert [tuple(row) for row in parsed(text)] == [
         ("clustrix-1", "12", "4-9%2", "PENDING"),
