@@ -54,7 +54,8 @@ def fresh(name: str) -> ModuleType:
     """The module as if imported for the first time: whatever earlier runs did to its globals is gone."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
