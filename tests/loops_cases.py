@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 SPLIT = "split"
@@ -50,13 +50,16 @@ def registry(cases: dict[str, Case]) -> Callable[..., Callable[[Function], Funct
     return case
 
 
+@functools.cache
+def _compiled(path: Path) -> CodeType:
+    return compile(path.read_text(), str(path), "exec")
+
+
 def fresh(name: str) -> ModuleType:
     """The module as if imported for the first time: whatever earlier runs did to its globals is gone."""
     path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    exec(_compiled(path), vars(module))
     return module
