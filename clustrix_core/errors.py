@@ -47,7 +47,13 @@ class UnsupportedOperationError(ClustrixError, NotImplementedError):
 
 
 class ConnectionFailedError(ClustrixError, ConnectionError):
-    """The host can't be reached, or the connection was lost."""
+    """The host can't be reached, or the connection was lost.
+
+    Attributes:
+        may_have_run: whether a program may have run, or may be running, that was to be run there.
+    """
+
+    may_have_run = False
 
 
 class AuthenticationFailedError(ConnectionFailedError):

@@ -503,10 +503,10 @@ def checked_config(config: object) -> ClusterConfig:
     """The config that is meant."""
     if config is None:
         if "CLUSTRIX_HERE" in os.environ:
-            from clustrix_core.jobs import here
+            from clustrix_core.jobs.here import active_config
 
-            if here.active is not None:
-                return here.active
+            if (active := active_config()) is not None:
+                return active
         from clustrix_core.profiles import get_config  # not needed by those who pass a config
 
         return get_config()

@@ -80,3 +80,69 @@ def sleeps(seconds: float) -> str:
 @cluster
 def big(size: int) -> bytes:
     return bytes(size)
+
+
+class Bomb:
+    """What ends the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, ("boom",)
+
+
+@cluster
+def bomb() -> Bomb:
+    return Bomb()
+
+
+@cluster
+def stubborn(folder: str) -> None:
+    """Ignores SIGTERM, and so does what it starts."""
+    import signal
+    import subprocess
+    import time
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(["sleep", "1000"])
+    with open(os.path.join(folder, "pids"), "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    time.sleep(1000)
+
+
+@cluster
+def counts(file: str) -> int:
+    """Leaves a mark each time that it runs."""
+    with open(file, "a") as marks:
+        marks.write("x")
+    return os.path.getsize(file)
+
+
+@cluster
+def naps(seconds: float) -> float:
+    import time
+
+    time.sleep(seconds)
+    return seconds
+
+
+@cluster
+def folder(number: int) -> tuple[str, int, bool]:
+    return os.getcwd(), os.getpid(), bool(os.environ.get("CLUSTRIX_HERE"))
+
+
+@cluster
+def fails_at(number: int, bad: int) -> int:
+    if number == bad:
+        raise ProblemError(str(number))
+    return number
+
+
+@cluster
+def unpicklable_at(number: int, bad: int) -> Any:
+    return (x for x in range(3)) if number == bad else number
+
+
+@cluster
+def ends_at(bad: int) -> int:
+    if bad:
+        os._exit(7)
+    return bad

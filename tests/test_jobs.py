@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jobs_sample
 import pytest
 from cli_runner import Here
 
 from clustrix import ClusterConfig, Job, JobArray, JobError, cluster, configure
-from clustrix_core.jobs import package, records
+from clustrix_core import hookimpl
+from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
+from clustrix_core.filesystem import ClusterFilesystem, checked_config
+from clustrix_core.jobs import following, package, records
 from clustrix_core.jobs.dependencies import analyse
+from clustrix_core.jobs.models import JobSpec
 from clustrix_core.session import pool
+from clustrix_local.backend import LocalBackend
 
 HERE = Path(__file__).parent
 
@@ -45,6 +53,11 @@ def wait_until(condition: Callable[[], object]) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return bool(condition())
+
+
+def lasting_map(function: Any, items: Sequence[Any]) -> JobArray:
+    """An array as other places have it; on this machine `map` goes to worker processes."""
+    return JobArray(function._submit(checked_config(None), [((item,), {}) for item in items], len(items)))
 
 
 def job_folder(job: Job, home: Path) -> Path:
@@ -93,13 +106,14 @@ def test_processes_that_end() -> None:
     with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
     assert "sys.exit(message)" in str(left.value.__cause__)
-    with pytest.raises(JobError, match=r"ended without a word \(exit code 7\)"):
+    with pytest.raises(JobError, match=r"worker process ended without a word \(EXIT\(7\)\)"):
         jobs_sample.ends(7)
+    with pytest.raises(JobError, match=r"process ended without a word \(exit code 7\)"):
+        jobs_sample.ends.submit(7).result(90)
 
 
 def test_map_is_one_array_in_the_order_of_its_arguments() -> None:
-    array = jobs_sample.double.map(range(5))
-    assert isinstance(array, JobArray)
+    array = lasting_map(jobs_sample.double, range(5))
     assert (len(array), list(array), array.results()) == (5, [0, 2, 4, 6, 8], [0, 2, 4, 6, 8])
     assert [job.id for job in array.jobs] == [f"{array.id}_{task}" for task in range(5)]
     assert {job.result() for job in array.as_completed(180)} == {0, 2, 4, 6, 8}
@@ -108,9 +122,71 @@ def test_map_is_one_array_in_the_order_of_its_arguments() -> None:
         jobs_sample.double.map([])
 
 
+def test_a_map_on_this_machine_goes_to_workers(work: Path) -> None:
+    array = jobs_sample.double.map(range(2000))
+    assert isinstance(array, JobArray)
+    assert len(array) == 2000
+    assert list(array) == list(range(0, 4000, 2))
+    assert array.results() == list(range(0, 4000, 2))
+    assert array.jobs[7].result() == 14
+    assert {job.result() for job in array.as_completed(90)} == set(range(0, 4000, 2))
+    assert repr(array) == f"<JobArray {array.id} of double: 2000 of 2000 done>"
+    folders = set(jobs_sample.folder.map(range(20)))
+    assert {folder for folder, _, _ in folders} == {str(work)}
+    assert os.getpid() not in {pid for _, pid, _ in folders}
+    assert {here for _, _, here in folders} == {True}
+    assert "CLUSTRIX_HERE" not in os.environ
+
+
+def test_what_fails_in_a_map_fails_alone() -> None:
+    array = jobs_sample.fails_at.map(range(30), [7] * 30)
+    assert [job.exception(90) is not None for job in array.jobs] == [task == 7 for task in range(30)]
+    with pytest.raises(jobs_sample.ProblemError, match="^7$") as raised:
+        list(array)
+    assert "in fails_at" in str(raised.value.__cause__)
+    assert "worker.py" not in str(raised.value.__cause__)
+    mixed = jobs_sample.unpicklable_at.map(range(4), [2] * 4)
+    assert isinstance(mixed.jobs[2].exception(90), Exception)
+    assert [mixed.jobs[task].result() for task in (0, 1, 3)] == [0, 1, 3]
+
+
+def test_a_worker_that_dies_takes_no_other_call_with_it() -> None:
+    array = jobs_sample.ends_at.map([0, 1, 0, 0, 0, 0, 0, 0])
+    ended = [job for job in array.jobs if job.exception(90) is not None]
+    assert array.jobs[1] in ended
+    assert len(ended) < 8
+    assert all("ended without a word (EXIT(7))" in str(job.exception()) for job in ended)
+    assert jobs_sample.double(3) == 6
+
+
+def test_cancelling_a_map() -> None:
+    array = jobs_sample.naps.map([0.1, 1000, 1000, 1000, 1000])
+    assert array.jobs[0].result(90) == 0.1
+    array.cancel()
+    assert [job.state for job in array.jobs] == ["completed", *["cancelled"] * 4]
+    assert jobs_sample.double(3) == 6
+
+
+def test_a_program_that_ends_ends_its_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time\n"
+        "from clustrix import cluster\n"
+        "@cluster\n"
+        "def nap(seconds):\n"
+        "    time.sleep(seconds)\n"
+        "    return os.getpid()\n"
+        "print(next(iter(nap.map([0, 1000, 1000, 1000]))))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert wait_until(lambda: not is_alive(done.stdout.strip()))
+
+
 def test_large_results_and_arguments() -> None:
     assert jobs_sample.big(1 << 20) == bytes(1 << 20)
-    assert jobs_sample.double(bytes(9 << 20)) == bytes(18 << 20)
+    assert jobs_sample.big.submit(1 << 20).result(90) == bytes(1 << 20)
+    assert jobs_sample.double.submit(bytes(9 << 20)).result(90) == bytes(18 << 20)
 
 
 def test_files_in_a_job_are_those_of_the_place(work: Path) -> None:
@@ -183,7 +259,7 @@ def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
 def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     run = Here(capfdbinary)
     job = jobs_sample.double.submit("ab")
-    array = jobs_sample.double.map([1, 2])
+    array = lasting_map(jobs_sample.double, [1, 2])
     assert run("result", job.id).lines == ["'abab'"]
     assert run("result", array.id, "--json").out == b"[\n  2,\n  4\n]\n"
     assert run("result", f"{array.id}_1").lines == ["4"]
@@ -198,6 +274,189 @@ def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert "has ended" in run("cancel", job.id).err
     assert run("result", "../nix").code != 0
     assert run("result", f"{array.id}_7").code == 1
+
+
+# --- when something goes wrong on the way
+
+
+def test_attaching_where_it_is_followed_already_gives_the_same_job() -> None:
+    job = jobs_sample.naps.submit(1.0)
+    assert Job.attach(job.id) is job
+    assert job.result(180) == 1.0
+    again = Job.attach(job.id)
+    assert isinstance(again, Job)
+    assert again.result(180) == 1.0
+
+
+def test_a_result_that_ends_whoever_unpickles_it() -> None:
+    job, other = jobs_sample.bomb.submit(), jobs_sample.naps.submit(2.0)
+    with pytest.raises(JobError, match=r"can't be read here: SystemExit: boom; it is still there"):
+        job.result(180)
+    assert other.result(180) == 2.0
+    assert wait_until(lambda: records.load(job.id).ended == "unread")
+
+
+def lost_line() -> ConnectionFailedError:
+    error = ConnectionFailedError("the line is lost")
+    error.may_have_run = True
+    return error
+
+
+def test_what_is_asked_for_twice_is_submitted_once(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = LocalBackend.clustrix_submit
+    asked: list[str] = []
+
+    @hookimpl
+    def lose_the_answer(self: LocalBackend, job: JobSpec) -> str:
+        asked.append(submit(self, job))
+        if len(asked) == 1:
+            raise lost_line()
+        if len(asked) == 2:
+            raise OperationTimeoutError("no answer")
+        return asked[-1]
+
+    monkeypatch.setattr(LocalBackend, "clustrix_submit", lose_the_answer)
+    job = jobs_sample.counts.submit(str(work / "marks"))
+    assert job.result(180) == 1
+    assert asked == [f"clustrix-{job.id}"] * 3
+    assert records.load(job.id).scheduler_id == asked[0]
+    time.sleep(0.5)
+    assert (work / "marks").read_text() == "x"
+
+
+def test_a_submission_of_which_nothing_is_known_is_remembered(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = LocalBackend.clustrix_submit
+
+    @hookimpl
+    def lose_every_answer(self: LocalBackend, job: JobSpec) -> str:
+        submit(self, job)
+        raise lost_line()
+
+    monkeypatch.setattr(LocalBackend, "clustrix_submit", lose_every_answer)
+    with pytest.raises(
+        ConnectionFailedError, match=r"isn't known: `clustrix result (\S+)` follows"
+    ) as raised:
+        jobs_sample.counts.submit(str(work / "marks"))
+    (record,) = records.all_records()
+    assert record.id in str(raised.value)
+    found = Job.attach(record.id)
+    assert isinstance(found, Job)
+    assert found.result(180) == 1
+
+
+def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    get, failures = ClusterFilesystem.get, [ConnectionFailedError("lost"), OSError(28, "no space")]
+
+    def lost_at_first(self: ClusterFilesystem, path: Any, target: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return get(self, path, target, **more)
+
+    monkeypatch.setattr(ClusterFilesystem, "get", lost_at_first)
+    assert jobs_sample.big.submit(1 << 20).result(90) == bytes(1 << 20)
+    assert failures == []
+
+
+def test_a_result_that_can_not_be_fetched_is_left_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_args: Any, **_more: Any) -> Any:
+        raise PermissionError(13, "denied", "results/0")
+
+    monkeypatch.setattr(following, "TRIES", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(ClusterFilesystem, "get", fails)
+        job = jobs_sample.big.submit(1 << 20)
+        with pytest.raises(JobError, match=r"can't be followed: PermissionError.*Job.attach"):
+            job.result(180)
+    found = Job.attach(job.id)
+    assert isinstance(found, Job)
+    assert found.result(180) == bytes(1 << 20)
+
+
+def test_a_place_that_is_gone(work: Path) -> None:
+    job = jobs_sample.naps.submit(4.0)
+    pool.close()
+    work.rename(work.with_name("moved"))
+    with pytest.raises(JobError, match=r"can't be followed: ConfigError: .*there is no such directory"):
+        job.result(180)
+    work.with_name("moved").rename(work)
+    found = Job.attach(job.id)
+    assert isinstance(found, Job)
+    assert found.result(180) == 4.0
+
+
+def test_nothing_is_unpickled_from_a_folder_that_others_can_use() -> None:
+    job = jobs_sample.naps.submit(2.0)
+    folder = job_folder(job, Path.home())
+    folder.chmod(0o755)
+    with pytest.raises(JobError, match=r"must be yours alone \(mode 0700\)"):
+        job.result(180)
+    folder.chmod(0o700)
+    found = Job.attach(job.id)
+    assert isinstance(found, Job)
+    assert found.result(180) == 2.0
+
+
+def test_tasks_are_cancelled_one_by_one() -> None:
+    array = lasting_map(jobs_sample.naps, [0.1, 1000, 1000, 0.2])
+    assert array.jobs[0].result(180) == 0.1
+    assert wait_until(array.jobs[1].running)
+    assert not array.jobs[2].running()
+    assert array.jobs[2].cancel()
+    assert array.jobs[1].cancel()
+    assert array.jobs[3].result(180) == 0.2
+    assert [job.state for job in array.jobs] == ["completed", "cancelled", "cancelled", "completed"]
+    again = Job.attach(array.id)
+    assert isinstance(again, JobArray)
+    assert wait_until(lambda: all(job.done() for job in again.jobs))
+    assert [job.state for job in again.jobs] == ["completed", "cancelled", "cancelled", "completed"]
+
+
+def test_an_array_of_which_some_tasks_have_ended_is_cancelled() -> None:
+    array = lasting_map(jobs_sample.naps, [0.1, 1000, 1000])
+    assert array.jobs[0].result(180) == 0.1
+    array.cancel()
+    assert [job.state for job in array.jobs] == ["completed", "cancelled", "cancelled"]
+
+
+def test_what_ignores_sigterm_is_ended_all_the_same(work: Path) -> None:
+    job = jobs_sample.stubborn.submit(str(work))
+    pids = work / "pids"
+    assert wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    assert job.cancel()
+    for pid in pids.read_text().split():
+        assert wait_until(lambda pid=pid: not is_alive(pid)), pid
+
+
+def is_alive(pid: str) -> bool:
+    stat = Path("/proc") / pid / "stat"
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_many_threads_cancel_one_job() -> None:
+    job = jobs_sample.sleeps.submit(1000)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda _: job.cancel(), range(8)))
+    assert job.cancelled()
+
+
+def test_a_killed_supervisor_and_its_task(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "GRACE", 1.0)
+    job = jobs_sample.stubborn.submit(str(work))
+    pids = work / "pids"
+    assert wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    supervisor = subprocess.run(
+        ["pgrep", "-f", f"supervise {job_folder(job, Path.home())}"], capture_output=True, text=True
+    ).stdout.split()
+    os.kill(int(supervisor[0]), signal.SIGKILL)
+    for pid in pids.read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    with pytest.raises(JobError, match=r"lost \(the scheduler doesn't know it, and it left no outcome\)"):
+        job.result(180)
 
 
 # --- what travels

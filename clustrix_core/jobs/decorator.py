@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.filesystem import checked_config
@@ -43,6 +43,10 @@ class ClusterFunction(Generic[P, R]):
         config = self._place(args, kwargs)
         if is_here(config):
             return self.local(*args, **kwargs)
+        if config.cluster_type == "local":
+            from clustrix_core.jobs import attended
+
+            return cast("R", attended.call(self, config, self._resources, args, kwargs))
         job = self._submit(config, [(args, kwargs)], None).jobs[0]
         try:
             result: R = job.result()
@@ -65,9 +69,14 @@ class ClusterFunction(Generic[P, R]):
         calls: list[Call] = [(items, {}) for items in zip(*arguments)]  # noqa: B905 (as the builtin)
         if not calls:
             raise ValueError("there is nothing to call the function for")
+        config = self._place(*calls[0])
+        if config.cluster_type == "local":
+            from clustrix_core.jobs.attended import AttendedArray
+
+            return AttendedArray(self, config, self._resources, calls)
         from clustrix_core.jobs.job import JobArray
 
-        return JobArray(self._submit(self._place(*calls[0]), calls, len(calls)))
+        return JobArray(self._submit(config, calls, len(calls)))
 
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""

@@ -64,9 +64,12 @@ def follow(submission: Submission) -> Submission:
         The submission; or that of the same job that is followed already.
     """
     with _lock:
+        for each in _followers.values():  # the same job may have been found with a config without secrets
+            if (known := each.followed(submission.record.folder)) is not None:
+                return known
         follower = _followers.get(submission.config)
-        if follower is not None and (added := follower.add(submission)) is not None:
-            return added
+        if follower is not None and follower.add(submission):
+            return submission
         follower = _followers[submission.config] = _Follower(submission)
         threading.Thread(target=follower.run, name="clustrix-jobs", daemon=True).start()
         return submission
@@ -81,12 +84,17 @@ class _Follower:
         self._gone: dict[Job, tuple[int, float]] = {}  # answers in which it was missing, and since when
         self._unfetched: dict[Job, int] = {}  # how often its result could not be fetched
 
-    def add(self, submission: Submission) -> Submission | None:
-        """What is followed of this job from now on; None if this thread has come to its end."""
+    def followed(self, folder: str) -> Submission | None:
+        """The submission with this folder, if it is followed here."""
+        return None if self._ended else self._followed.get(folder)
+
+    def add(self, submission: Submission) -> bool:
+        """Follow one more; not if this thread has come to its end."""
         if self._ended:
-            return None
+            return False
+        self._followed[submission.record.folder] = submission
         self._pause, self._next = FIRST, min(self._next, time.monotonic() + FIRST)
-        return self._followed.setdefault(submission.record.folder, submission)
+        return True
 
     def run(self) -> None:
         failure: BaseException = RuntimeError("the thread that followed it came to its end")

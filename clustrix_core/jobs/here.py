@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
     from clustrix_core.engine_backend import EngineBackend
 
-active: ClusterConfig | None = None
-"""In a job: the config that it was submitted with."""
+pickled: bytes | None = None
+"""In a job: the config that it was submitted with, which few functions ask for."""
 
 VARIABLE = "CLUSTRIX_HERE"
+
+
+def active_config() -> ClusterConfig | None:
+    """In a job: the config that it was submitted with."""
+    found: ClusterConfig | None = None if pickled is None else pickle.loads(pickled)
+    return found
 
 
 def marker(config: ClusterConfig) -> str:

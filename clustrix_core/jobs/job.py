@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import hashlib
 import io
 import json
@@ -134,13 +135,10 @@ class Job(concurrent.futures.Future[Any]):
             self._unreadable(error)
             return
         if told["outcome"] == "completed":
-            self._end("completed", lambda: self.set_result(value))
+            self.end("completed", lambda: self.set_result(value))
             return
-        raised = value
-        if not isinstance(raised, Exception):
-            raised = JobError(f"job {self.id} failed: {told['type']}: {told['message']}")
-        raised.__cause__ = RemoteTracebackError(told["traceback"])
-        self._end("failed", lambda: self.set_exception(raised))
+        raised = what_was_raised(f"job {self.id}", told, value)
+        self.end("failed", lambda: self.set_exception(raised))
 
     @contextmanager
     def _fetched(self) -> Iterator[IO[bytes]]:
@@ -161,32 +159,51 @@ class Job(concurrent.futures.Future[Any]):
 
     def fail(self, error: JobError) -> None:
         """Nothing more can be learnt of it here; what is there stays."""
-        self._end("unread", lambda: self.set_exception(error))
+        self.end("unread", lambda: self.set_exception(error))
 
     def give_up(self, state: State, reason: str) -> None:
         """It ended without an outcome."""
         if self.cancelling:
             state, reason = "cancelled", ""
         if state == "cancelled":
-            self._end(state, self._set_cancelled)
+            self.end(state, self._set_cancelled)
             return
         told = "; ".join(filter(None, [reason, self.last_word]))
         why = f" ({told})" if told else ""
         advice = _ADVICE.get(state, f"`clustrix logs {self.id}` shows what it printed")
         error = JobError(f"job {self.id}: {state}{why}; {advice}")
-        self._end(state, lambda: self.set_exception(error), reason)
+        self.end(state, lambda: self.set_exception(error), reason)
 
     def _set_cancelled(self) -> None:
         super().cancel()
         self.set_running_or_notify_cancel()
 
-    def _end(self, state: State, settle: Callable[[], object], reason: str = "") -> None:
+    def end(self, state: State, settle: Callable[[], object], reason: str = "") -> None:
         """End it, once, whoever comes first."""
         with self.submission.ending:
             if self.done():
                 return
             self.state, self.reason = state, reason
             settle()
+
+
+def what_was_raised(what: str, told: dict[str, Any], error: object) -> Exception:
+    """What a function raised, with its traceback; by its text, where it could not travel.
+
+    Args:
+        what: the call or job that failed.
+        told: its outcome, see `runner.failure`.
+        error: the exception, perhaps pickled; empty or None if it could not be.
+    """
+    if isinstance(error, bytes):
+        error = pickle.loads(error) if error else None
+    raised = (
+        error
+        if isinstance(error, Exception)
+        else JobError(f"{what} failed: {told['type']}: {told['message']}")
+    )
+    raised.__cause__ = RemoteTracebackError(told["traceback"])
+    return raised
 
 
 _UNEXPLAINED = ("Terminated", "Died")
@@ -210,10 +227,13 @@ class JobArray:
     def __init__(self, submission: Submission) -> None:
         self._submission = submission
         self.id = submission.record.id
-        self.jobs = tuple(submission.jobs)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(self._submission.jobs)
 
     def __len__(self) -> int:
-        return len(self.jobs)
+        return self._submission.record.tasks or 0
 
     def __repr__(self) -> str:
         done = sum(job.done() for job in self.jobs)
@@ -229,6 +249,8 @@ class JobArray:
 
     def results(self, timeout: float | None = None) -> list[Any]:
         """All results, in the order of the arguments; the first failure is raised."""
+        if timeout is None:
+            return list(self)
         concurrent.futures.wait(self.jobs, timeout)
         return [job.result(0) for job in self.jobs]
 
@@ -243,14 +265,17 @@ class Submission:
     Attributes:
         record: what is remembered of it.
         config: its place.
-        jobs: one for each task.
         ending: held by whoever ends one of them.
     """
 
     def __init__(self, record: Record, config: ClusterConfig) -> None:
         self.record, self.config = record, config
         self.ending = threading.RLock()  # callbacks of a job may ask for others
-        self.jobs = [Job(self, task) for task in range(record.tasks or 1)]
+
+    @functools.cached_property
+    def jobs(self) -> list[Job]:
+        """One for each task."""
+        return [Job(self, task) for task in range(self.record.tasks or 1)]
 
     def handle(self) -> Job | JobArray:
         return self.jobs[0] if self.record.tasks is None else JobArray(self)

@@ -87,7 +87,7 @@ def build(
         main = _MAIN.format(version=tuple(sys.version_info[:2]), parts=list(parts))
         archive.writestr(_entry("__main__.py"), main)
         with archive.open(_entry("function.pkl"), "w", force_zip64=True) as entry:
-            travel.dump((function, config, offsets[:-1]), entry)
+            travel.dump((function, travel.dumps(config), offsets[:-1]), entry)
     return {name: str(folder / name) for name in ("job.pyz", "arguments")}, parts
 
 

@@ -53,13 +53,18 @@ class Record:
 
 def new(function: str, tasks: int | None, config: ClusterConfig) -> Record:
     """Remember a job that is about to be submitted."""
+    record = unsaved(function, tasks, config)
+    save(record)
+    return record
+
+
+def unsaved(function: str, tasks: int | None, config: ClusterConfig) -> Record:
+    """The same for calls that end with this process, which need not be remembered."""
     began = datetime.now(timezone.utc)
     identity = f"{began:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     secret = secret_fields(type(config))
     fields = {name: value for name, value in given(config).items() if name not in secret}
-    record = Record(identity, function, tasks, fields, began.isoformat(timespec="milliseconds"))
-    save(record)
-    return record
+    return Record(identity, function, tasks, fields, began.isoformat(timespec="milliseconds"))
 
 
 def save(record: Record, **changes: str) -> Record:

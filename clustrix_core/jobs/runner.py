@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import pickle
 import signal
@@ -34,7 +35,7 @@ def run(archive: str, folder: str, task: int) -> None:
     began = time.time()
     with contextlib.suppress(FileNotFoundError):  # it was begun before, and is begun again
         os.unlink(os.path.join(folder, "done", str(task)))
-    with _Payload(folder, task) as payload:
+    with Payload(folder, task) as payload:
         outcome = _outcome(archive, folder, task, payload)
         outcome["seconds"] = round(time.time() - began, 3)
         outcome["machine"] = socket.gethostname()
@@ -43,7 +44,7 @@ def run(archive: str, folder: str, task: int) -> None:
         place(os.path.join(folder, "done"), str(task), content)
 
 
-def _outcome(archive: str, folder: str, task: int, payload: _Payload) -> dict[str, Any]:
+def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str, Any]:
     try:
         function, args, kwargs = load(archive, folder, task)
         signal.signal(signal.SIGTERM, terminated)
@@ -66,7 +67,7 @@ def load(archive: str, folder: str, task: int) -> Call:
 
         sys.modules["clustrix_core.config"] = plain
     with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.active, offsets = pickle.load(file)
+        function, here.pickled, offsets = pickle.load(file)
     with open(os.path.join(folder, "arguments"), "rb") as file:
         file.seek(offsets[task])
         args, kwargs = pickle.load(file)
@@ -77,7 +78,7 @@ class ResultError(Exception):
     """A result can't be sent back."""
 
 
-def send(result: object, file: _Payload) -> None:
+def send(result: object, file: Payload) -> None:
     """Pickle a result.
 
     Raises:
@@ -95,7 +96,7 @@ def send(result: object, file: _Payload) -> None:
         raise ResultError(f"the result can't be pickled ({type(error).__name__}: {error}): {shown}") from None
 
 
-def failure(error: BaseException, file: _Payload) -> dict[str, Any]:
+def failure(error: BaseException, file: Payload) -> dict[str, Any]:
     """An exception as an outcome: its text always, itself if it is an `Exception` that can be pickled."""
     from clustrix_core.jobs.travel import dumps
 
@@ -115,16 +116,20 @@ def failure(error: BaseException, file: _Payload) -> dict[str, Any]:
 
 def own_frames_off(error: BaseException) -> TracebackType | None:
     """The traceback from the user's function on."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == run.__code__.co_filename:
+    frames, own = error.__traceback__, os.path.dirname(run.__code__.co_filename)
+    while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == own:
         frames = frames.tb_next
     return frames or error.__traceback__
 
 
-class _Payload:
-    """A pickle on its way out: what is small stays in memory, the rest goes to the disk as it comes."""
+class Payload:
+    """A pickle on its way out: what is small stays in memory, the rest goes to the disk as it comes.
 
-    def __init__(self, folder: str, task: int) -> None:
+    Without a folder, all stays in memory.
+    """
+
+    def __init__(self, folder: str = "", task: int = 0) -> None:
+        self._room = INLINE if folder else math.inf
         self._folder, self._name = os.path.join(folder, "results"), str(task)
         self._temporary = os.path.join(self._folder, f".{task}.{os.getpid()}")
         self._file: IO[bytes] | None = None
@@ -135,7 +140,7 @@ class _Payload:
         self._pieces: list[bytes] = []
         self._sum, self._size = hashlib.sha256(), 0
 
-    def __enter__(self) -> _Payload:
+    def __enter__(self) -> Payload:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -153,7 +158,7 @@ class _Payload:
         view = memoryview(data).cast("B")
         self._sum.update(view)
         self._size += len(view)
-        if self._file is None and self._size <= INLINE:
+        if self._file is None and self._size <= self._room:
             self._pieces.append(bytes(view))
             return len(view)
         if self._file is None:
@@ -164,7 +169,7 @@ class _Payload:
         return len(view)
 
     def inline(self) -> bytes:
-        return b"" if self._size > INLINE else b"".join(self._pieces)
+        return b"" if self._size > self._room else b"".join(self._pieces)
 
     def placed(self) -> dict[str, Any]:
         """Put a large one in its place, whole and on the disk; what the outcome says of it."""
@@ -174,7 +179,7 @@ class _Payload:
             self._file.close()
             self._file = None
             os.rename(self._temporary, os.path.join(self._folder, self._name))
-        return {"size": self._size, "sha256": self._sum.hexdigest(), "inline": self._size <= INLINE}
+        return {"size": self._size, "sha256": self._sum.hexdigest(), "inline": self._size <= self._room}
 
 
 def place(folder: str, name: str, data: bytes) -> None:

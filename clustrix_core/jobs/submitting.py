@@ -11,6 +11,7 @@ from clustrix_core.config import ClusterConfig, resolve
 from clustrix_core.discovery import load_backend
 from clustrix_core.errors import (
     AuthenticationFailedError,
+    ClustrixError,
     ConnectionFailedError,
     HostKeyError,
     JobError,
@@ -81,22 +82,33 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
         while True:
             try:
                 return str(place._call("clustrix_submit", job=spec))
-            except (ConnectionFailedError, OperationTimeoutError, UnknownSubmissionError) as error:
-                tries += 1
-                if tries < TRIES and not isinstance(error, (AuthenticationFailedError, HostKeyError)):
-                    continue
-                raise _doubtful(error, record) from error
             except KeyboardInterrupt:
                 place._call("clustrix_cancel", jobs=[spec.name])
                 raise
-            except Exception:  # it was refused, or never got there
-                records.forget(record)
-                raise
+            except Exception as error:
+                if not (tries or _may_have_run(error)):  # it was refused, or never got there
+                    records.forget(record)
+                    raise
+                tries += 1
+                if tries == TRIES or not _is_worth_another_try(error):
+                    raise _doubtful(error, record) from error
+
+
+def _may_have_run(error: Exception) -> bool:
+    if isinstance(error, ConnectionFailedError):
+        return error.may_have_run
+    return isinstance(error, (OperationTimeoutError, UnknownSubmissionError))
+
+
+def _is_worth_another_try(error: Exception) -> bool:
+    lost = isinstance(error, (ConnectionFailedError, OperationTimeoutError))
+    return lost and not isinstance(error, (AuthenticationFailedError, HostKeyError))
 
 
 def _doubtful(error: Exception, record: Record) -> Exception:
     """The same error, telling that the job is remembered."""
-    return type(error)(
+    kind = type(error) if isinstance(error, ClustrixError) else JobError
+    return kind(
         f"{error}; whether the job was submitted isn't known: `clustrix result {record.id}` follows it if it "
         f"was, and `clustrix cancel {record.id}` ends it"
     )

@@ -175,7 +175,7 @@ class RemoteBackend(ABC):
 
         Raises:
             OSError: there is no such program.
-            ConnectionFailedError: the connection was lost.
+            ConnectionFailedError: the connection was lost; `may_have_run` tells more.
         """
         known = self._connected()
         if self._agentless:
@@ -183,7 +183,11 @@ class RemoteBackend(ABC):
                 f"{self.place_name()}: without a Python there no program can be run"
             )
         call = known.call("run", given, command=list(command))
-        output = b"".join(call.parts())
+        try:
+            output = b"".join(call.parts())
+        except ConnectionFailedError as error:
+            error.may_have_run = known.hello is not None
+            raise
         try:
             status, complaints = call.result
             return Ran(int(status), output, str(complaints))

@@ -49,3 +49,18 @@ def dies(config: ClusterConfig) -> None:
 @cluster
 def square(number: int) -> int:
     return number * number
+
+
+@cluster(requeue=True)
+def begins_again(config: ClusterConfig) -> str:
+    """Is ended the first time, and succeeds the second time."""
+    if not os.path.exists("begun"):
+        with open("begun", "w"):
+            time.sleep(1000)
+    return "the second time"
+
+
+@cluster
+def naps(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds

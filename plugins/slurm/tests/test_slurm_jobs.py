@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jobs_on_cluster import dies, environment, process_datasets, sleeps, square
+from jobs_on_cluster import begins_again, dies, environment, naps, process_datasets, sleeps, square
 
-from clustrix import ClusterConfig, Job, JobError
+from clustrix import ClusterConfig, Job, JobArray, JobError
 from clustrix import cluster as decorate
-from clustrix_core.errors import ConfigError
+from clustrix_core import hookimpl
+from clustrix_core.errors import ConfigError, OperationTimeoutError
+from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.jobs import records
+from clustrix_core.jobs.models import JobSpec
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
+from clustrix_slurm.backend import SlurmBackend
 
 Configure = Callable[..., ClusterConfig]
 
@@ -46,7 +50,7 @@ def on_cluster(server: SlurmCluster, *command: str) -> str:
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 90
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)
     return bool(condition())
@@ -61,7 +65,7 @@ def test_what_is_remembered_holds_no_secret(configure: Configure, config: Cluste
     secretive = configure("root", passphrase="hunter2", password="hunter3", **fields)
     decorated = decorate(config=secretive)(square.local)
     job = decorated.submit(3)
-    assert job.result(180) == 9
+    assert job.result(90) == 9
     kept = records.load(job.id).config
     assert {"passphrase", "password"}.isdisjoint(kept)
     assert kept["cluster_port"] == config.cluster_port
@@ -76,7 +80,7 @@ def test_a_job_tells_what_it_does(config: ClusterConfig, cluster: SlurmCluster) 
     assert wait_until(lambda: job.state == "running")
     asked = on_cluster(cluster, "squeue", "--noheader", f"--name=clustrix-{job.id}", "--format=%Z")
     assert asked == "/scratch/project\n"
-    assert job.result(180) == "slept"
+    assert job.result(90) == "slept"
     assert job.state == "completed"
 
 
@@ -152,7 +156,7 @@ def test_a_controller_that_is_restarted(config: ClusterConfig, cluster: SlurmClu
     cluster.stop_controller()
     time.sleep(1)
     cluster.start_controller()
-    assert job.result(180) == "slept"
+    assert job.result(90) == "slept"
 
 
 def test_a_client_that_is_killed(config: ClusterConfig, tmp_path: Path) -> None:
@@ -168,4 +172,73 @@ def test_a_client_that_is_killed(config: ClusterConfig, tmp_path: Path) -> None:
     )
     job = Job.attach(done.stdout.strip())
     assert isinstance(job, Job), done.stderr
-    assert job.result(180) == "slept"
+    assert job.result(90) == "slept"
+
+
+def queue_of(array: JobArray, server: SlurmCluster) -> str:
+    return on_cluster(server, "squeue", "--noheader", f"--name=clustrix-{array.id}")
+
+
+def test_a_job_that_is_requeued_and_succeeds(config: ClusterConfig, cluster: SlurmCluster) -> None:
+    job = begins_again.submit(config)
+    assert wait_until(lambda: job.state == "running")
+    assert wait_until(lambda: "begun" in on_cluster(cluster, "ls", "/scratch/project"))
+    on_cluster(cluster, "scontrol", "requeue", records.load(job.id).scheduler_id)
+    assert wait_until(lambda: job.state == "pending")
+    # It waits two minutes before it may begin again.
+    on_cluster(cluster, "scontrol", "update", f"jobid={records.load(job.id).scheduler_id}", "starttime=now")
+    assert job.result(90) == "the second time"
+
+
+def test_an_array_with_many_scattered_tasks_is_known_whole(
+    config: ClusterConfig, cluster: SlurmCluster
+) -> None:
+    array = decorate(config=config, cores=2)(naps.local).map([1000.0] * 100)
+    try:
+        left = [task for task in range(100) if task % 2 == 0 or task % 7 == 0]
+        numbers = ",".join(str(task) for task in range(100) if task not in left)
+        on_cluster(cluster, "scancel", f"{records.load(array.id).scheduler_id}_[{numbers}]")
+        with ClusterFilesystem(config) as place:
+            found = place._call("clustrix_job_states", jobs=[f"clustrix-{array.id}"])
+        told = found[f"clustrix-{array.id}"]
+        alive = {task for state in told for task in range(state.first, state.last + 1)}
+        assert alive >= set(left)  # SLURM forgets tasks that are cancelled before they begin
+    finally:
+        array.cancel()
+    assert wait_until(lambda: not queue_of(array, cluster))
+
+
+def test_a_job_whose_number_is_not_known_is_cancelled_by_its_name(
+    config: ClusterConfig, cluster: SlurmCluster
+) -> None:
+    array = decorate(config=config)(naps.local).map([1000, 1000, 0.1])
+    records.save(records.load(array.id), scheduler_id="")
+    array.jobs[0].submission.record = records.load(array.id)
+    try:
+        assert array.jobs[0].cancel()
+        assert array.jobs[2].result(90) == 0.1
+        assert not array.jobs[1].done()
+    finally:
+        array.cancel()
+    assert wait_until(lambda: not queue_of(array, cluster))
+
+
+def test_a_submission_that_is_repeated_is_the_same_job(
+    config: ClusterConfig, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = SlurmBackend.clustrix_submit
+    asked: list[str] = []
+
+    @hookimpl
+    def lose_the_answer(self: SlurmBackend, job: JobSpec) -> str:
+        asked.append(submit(self, job))
+        if len(asked) == 1:
+            raise OperationTimeoutError("no answer")
+        return asked[-1]
+
+    monkeypatch.setattr(SlurmBackend, "clustrix_submit", lose_the_answer)
+    job = decorate(config=config)(square.local).submit(3)
+    assert job.result(90) == 9
+    assert len(set(asked)) == 1
+    name = f"--name=clustrix-{job.id}"
+    assert len(on_cluster(cluster, "squeue", "--noheader", "--states=all", name).splitlines()) == 1

@@ -162,14 +162,18 @@ def cancel(backend: SlurmBackend, jobs: list[str]) -> int:
 
 
 def _ranges(tasks: str) -> Iterator[tuple[int, int]]:
-    """`7`, `0-49%2` or `3,5-9`; a job that is no array has a single task, 0."""
+    """`7`, `0-49%2`, `0-58:2` or `3,5-9`; a job that is no array has a single task, 0."""
     parts = tasks.strip().partition("%")[0]
     if not parts or not parts[0].isdigit():
         yield 0, 0
         return
     for part in parts.split(","):
-        first, _, last = part.partition("-")
-        yield int(first), int(last or first)
+        bounds, _, step = part.partition(":")
+        first, _, last = bounds.partition("-")
+        if step:
+            yield from ((task, task) for task in range(int(first), int(last) + 1, int(step)))
+        else:
+            yield int(first), int(last or first)
 
 
 def _checked(ran: Ran, backend: SlurmBackend) -> bytes:

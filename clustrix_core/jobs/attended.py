@@ -1,0 +1,246 @@
+"""Calls that this process waits for, on this machine: in worker processes that are kept for the next ones.
+
+They end with this process, and so do the calls in them; `submit` is for what has to last.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from clustrix_core.config import ClusterConfig
+from clustrix_core.errors import JobError
+from clustrix_core.jobs import records, travel
+from clustrix_core.jobs.here import marker
+from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
+from clustrix_core.jobs.models import Call, Resources
+from clustrix_core.jobs.records import Record
+from clustrix_core.jobs.worker import Failed, Task, run
+
+if TYPE_CHECKING:
+    from loky.process_executor import ProcessPoolExecutor
+
+IDLE = 300.0  # seconds that an idle worker is kept
+MOMENT = 0.1  # seconds that a chunk of calls should take: more is noticed late, less costs more
+
+_lock = threading.RLock()
+_pool: tuple[int, ProcessPoolExecutor] | None = None
+_exiting = False
+
+
+def _forget() -> None:
+    """In a forked child: the workers are the parent's."""
+    global _lock, _pool
+    _lock, _pool = threading.RLock(), None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _workers(count: int) -> ProcessPoolExecutor:
+    global _pool
+    with _lock:
+        if _exiting:
+            raise RuntimeError("the process that the call was for is ending")
+        if _pool is None or _pool[0] != count or _pool[1]._flags.broken is not None:
+            from loky.process_executor import ProcessPoolExecutor
+
+            if _pool is not None:
+                _pool[1].shutdown(wait=False)  # what they have begun, they end
+            _pool = count, ProcessPoolExecutor(max_workers=count, timeout=IDLE)
+        return _pool[1]
+
+
+@cache
+def _end_with_this_process() -> None:
+    # At the exit, loky waits for all that is under way, as executors do. What is registered last comes first.
+    getattr(threading, "_register_atexit", atexit.register)(_exit)
+
+
+def _exit() -> None:
+    global _exiting
+    _exiting = True
+    end_workers()
+
+
+def end_workers() -> None:
+    """End them, whatever they are doing; the next call has new ones."""
+    global _pool
+    with _lock:
+        known, _pool = _pool, None
+    if known is not None:
+        known[1].shutdown(wait=False, kill_workers=True)
+
+
+def call(
+    function: Any, config: ClusterConfig, resources: Resources, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call a function in a worker, and wait. Ctrl-C ends the workers."""
+    future = Calls(function, config, resources, [(args, kwargs)]).hand_out(range(1))
+    try:
+        (outcome,) = pickle.loads(future.result())
+    except KeyboardInterrupt:
+        end_workers()
+        raise
+    except Exception as error:
+        raise died(error, 1) from error
+    if isinstance(outcome, Failed):
+        raise what_was_raised("the call", outcome.outcome, outcome.error)
+    return outcome
+
+
+def died(error: Exception, calls: int) -> Exception:
+    """What a call raises that ended with its worker."""
+    if "Worker" not in type(error).__name__ and "Process" not in type(error).__name__:
+        return error  # what was to be sent can't be pickled, say
+    codes = re.search(r"exit codes of the workers are {(.*?)}", str(error))
+    how = f" ({codes[1]})" if codes else ""
+    among = "" if calls == 1 else f", in the midst of {calls} calls"
+    return JobError(f"the worker process ended without a word{how}{among}")
+
+
+class Calls:
+    """Calls of one function, which go to the workers in chunks."""
+
+    def __init__(self, function: Any, config: ClusterConfig, resources: Resources, calls: list[Call]) -> None:
+        self.calls = calls
+        self.workers = max(1, cores() // (resources.cores or 1))
+        # By its name, if it has one that others can import: then it is the module's own, and imported once.
+        named = isinstance(function.__reduce__(), str)
+        self._function, self._config = (
+            travel.dumps(function if named else function.local),
+            travel.dumps(config),
+        )
+        self._marker, self._work_dir = marker(config), os.path.abspath(config.local_work_dir or ".")
+
+    def hand_out(self, chunk: range) -> Future[bytes]:
+        """Have some of the calls done."""
+        packed = travel.dumps(self.calls[chunk.start : chunk.stop])
+        task = Task(self._function, self._config, self._marker, self._work_dir, packed)
+        future: Future[bytes] = _workers(self.workers).submit(run, task)
+        _end_with_this_process()
+        return future
+
+
+def cores() -> int:
+    """Those that this process may use, also where a container or a scheduler has a say."""
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
+class Attended(Submission):
+    """The calls of one `map`: chunks of them are done, which grow as long as they take but a moment."""
+
+    def __init__(self, record: Record, config: ClusterConfig, calls: Calls) -> None:
+        super().__init__(record, config)
+        self._calls = calls
+        self._changed = threading.Condition()
+        self._outcomes: dict[int, Any] = {}
+        self._next, self._size, self._under_way = 0, 1, 0
+        self._stopped = False
+        self._feed()
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """Many calls are soon done; for most, nobody asks for a `Job`."""
+        with self._changed:
+            jobs = [Job(self, task) for task in range(len(self._calls.calls))]
+            self.__dict__["jobs"] = jobs
+            for task in self._outcomes:
+                self._settle(jobs[task])
+        return jobs
+
+    def values(self) -> Iterator[Any]:
+        """What the calls returned, in order, or raised."""
+        for task in range(len(self._calls.calls)):
+            if task not in self._outcomes:
+                with self._changed:
+                    self._changed.wait_for(partial(self._outcomes.__contains__, task))
+            outcome = self._outcomes[task]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+
+    def cancel(self, jobs: list[Job]) -> None:
+        """Those that have not begun are not begun; to end what runs, the workers are ended."""
+        with self._changed:
+            waiting = [job for job in jobs if not job.done()]
+            self._stopped = self._stopped or len(waiting) == sum(not job.done() for job in self.jobs)
+            begun = any(job.task < self._next for job in waiting)
+            for job in waiting:
+                job.give_up("cancelled", "")
+        if begun:
+            end_workers()
+
+    def _feed(self) -> None:
+        """Keep the workers busy: while each has a chunk, another one waits for it."""
+        while True:
+            with self._changed:
+                rest = len(self._calls.calls) - self._next
+                if self._stopped or not rest or self._under_way >= 2 * self._calls.workers:
+                    return
+                size = max(1, min(self._size, rest // (2 * self._calls.workers)))
+                chunk = range(self._next, self._next + size)
+                self._next, self._under_way = chunk.stop, self._under_way + 1
+            began = time.monotonic()
+            try:
+                future = self._calls.hand_out(chunk)
+            except Exception as error:  # its arguments can't be pickled, say
+                self._take(chunk, [error] * size)
+            else:
+                future.add_done_callback(partial(self._arrived, chunk, began))
+
+    def _arrived(self, chunk: range, began: float, future: Future[bytes]) -> None:
+        try:
+            outcomes = [
+                what_was_raised(f"call {task}", *outcome) if isinstance(outcome, Failed) else outcome
+                for task, outcome in zip(chunk, pickle.loads(future.result()), strict=True)
+            ]
+        except Exception as error:
+            outcomes = [died(error, len(chunk))] * len(chunk)
+        except BaseException as error:  # whatever unpickling does
+            outcomes = [JobError(f"the results can't be read: {type(error).__name__}: {error}")] * len(chunk)
+        if time.monotonic() - began < MOMENT:
+            self._size = max(self._size, 2 * len(chunk))
+        self._take(chunk, outcomes)
+        self._feed()
+
+    def _take(self, chunk: range, outcomes: list[Any]) -> None:
+        with self._changed:
+            self._outcomes.update(zip(chunk, outcomes, strict=True))
+            self._under_way -= 1
+            self._changed.notify_all()
+            if "jobs" in self.__dict__:
+                for task in chunk:
+                    self._settle(self.jobs[task])
+
+    def _settle(self, job: Job) -> None:
+        outcome = self._outcomes[job.task]
+        if isinstance(outcome, BaseException):
+            job.end("failed", lambda: job.set_exception(outcome))
+        else:
+            job.end("completed", lambda: job.set_result(outcome))
+
+
+class AttendedArray(JobArray):
+    """A `JobArray` whose calls end with this process."""
+
+    def __init__(self, function: Any, config: ClusterConfig, resources: Resources, calls: list[Call]) -> None:
+        name = getattr(function.local, "__qualname__", repr(function.local))
+        work = Attended(
+            records.unsaved(name, len(calls), config), config, Calls(function, config, resources, calls)
+        )
+        super().__init__(work)
+        self._work = work
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._work.values()
