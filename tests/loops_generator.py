@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 HELPERS = """\
@@ -27,6 +28,8 @@ class Box:
         return self.v
     def peek(self, n):
         return self.v + n
+    def __repr__(self):
+        return f"Box({self.v})"
 
 SHARED = Box(0)
 
@@ -94,6 +97,12 @@ def noisy_feed(values):
         print("feed", v)
         yield v
 
+def limited(values):
+    for n, v in enumerate(values):
+        if n == 9:
+            return
+        yield v
+
 def failing_feed(values):
     yield from values
     raise LookupError("feed")
@@ -107,20 +116,28 @@ TEMPORARIES = ("a", "b", "c")
 
 @dataclass(frozen=True)
 class Program:
-    source: str
+    function: str
     args: tuple[Any, ...]
 
+    @property
+    def source(self) -> str:
+        return f"{HELPERS}\n{self.function}"
+
     def fresh_args(self) -> tuple[Any, ...]:
-        return copy.deepcopy(self.args)
+        xs, ys, acc, cfg = copy.deepcopy(self.args)
+        if any(isinstance(view, np.ndarray) for view in cfg["list"]):
+            cfg["list"] = [xs[:1], xs[-1:]]
+        return xs, ys, acc, cfg
 
     @contextmanager
     def module(self) -> Iterator[types.ModuleType]:
         """The source as a module of its own, whose lines can be looked up as those of a file can."""
         filename = f"<generated {id(self)}>"
         module = types.ModuleType("generated")
-        linecache.cache[filename] = (len(self.source), None, self.source.splitlines(True), filename)
+        source = self.source
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         try:
-            exec(compile(self.source, filename, "exec"), vars(module))
+            exec(compile(source, filename, "exec"), vars(module))
             yield module
         finally:
             linecache.cache.pop(filename, None)
@@ -134,8 +151,10 @@ class _Writer:
         self.indent = 1
         # Ints that are there on every path; what a hazard may use without that is in TEMPORARIES.
         self.ints: set[str] = set()
-        self.hazards = 0
         self.wild = 0
+        self.aliased = False
+        # The elements are lists or rows of an array.
+        self.rows = style in ("lists", "arrays")
         self.loops = 0
         self.functions = 0
 
@@ -174,7 +193,7 @@ class _Writer:
         kind = self.draw(st.integers(0, 11))
         one = self.number(depth - 1)
         if kind <= 2:
-            return f"({one} {self.pick('+', '-', '*')} {self.number(depth - 1)})"
+            return f"({one} {self.pick('+', '-', '* 2 -', '* K +')} {self.number(depth - 1)})"
         if kind == 3:
             return f"({one} {self.pick('%', '//')} {self.pick('3', '4', self.atom())})"
         if kind <= 6:
@@ -201,7 +220,6 @@ class _Writer:
         return self.pick(*there, *there, "0", "1", "2", "5", "k", "K")
 
     def hazardous_number(self) -> str:
-        self.hazards += 1
         return self.pick(
             "len(out)",
             "total",
@@ -235,7 +253,6 @@ class _Writer:
         if kind == 3:
             return f"{self.atom()} in TABLE and not {self.atom()} == 1"
         if self.hazard():
-            self.hazards += 1
             return self.pick(
                 f"{self.atom()} in out", "alias", f"{self.atom()} in s", "out is alias", "x in d"
             )
@@ -255,13 +272,11 @@ class _Writer:
             f"[{n} for _ in range(2)]",
         ]
         if self.hazard():
-            self.hazards += 1
             options = [
                 "cfg['list']",
                 "alias",
                 "ys",
                 "x",
-                "lambda: x",
                 "SHARED",
                 "Box(x)",
                 "(x, cfg['list'])",
@@ -277,7 +292,6 @@ class _Writer:
 
     def statement(self, depth: int, inner: bool) -> None:
         if self.hazard():
-            self.hazards += 1
             self.hazardous_statement(inner)
             return
         kind = self.draw(st.integers(0, 15))
@@ -315,7 +329,7 @@ class _Writer:
     def assign(self) -> None:
         name = self.pick(*TEMPORARIES)
         if name in self.ints and self.chance(30):
-            self.write(f"{name} {self.pick('+=', '-=', '*=')} {self.number(1)}")
+            self.write(f"{name} {self.pick('+=', '-=', '*= K -')} {self.number(1)}")
         elif self.chance(10):
             self.write(f"if ({name} := {self.number(1)}) > 1: {self.one_effect()}")
         elif self.chance(10):
@@ -331,10 +345,13 @@ class _Writer:
 
     def one_effect(self) -> str:
         n = self.number(1)
+        if "int(x[0])" in self.ints and self.chance(35):
+            return self.element_kept(n)
         return self.pick(
             f"out.append({self.value()})",
             f"out.append({n})",
-            f"total {self.pick('+=', '-=', '*=')} {n}",
+            f"total {self.pick('+=', '-=')} {n}",
+            "total *= K",
             f"d[{n} % 4] = {self.value()}",
             f"other.extend([{n}, {self.atom()}])",
             f"other += [{n}]",
@@ -344,6 +361,24 @@ class _Writer:
             f"arr[{self.pick('i % 4' if 'i' in self.ints else '1', f'int({n}) % 4')}] = {n}",
             f"d[{n}] = {n}",
             f"arr += {n}",
+        )
+
+    def element_kept(self, n: str) -> str:
+        """The element itself, or something new made of it."""
+        return self.pick(
+            "out.append(x)",
+            "out.append(list(x))",
+            "out.append(x.copy())",
+            "other.append(len(x))",
+            "total += sum(x)",
+            f"d[{n}] = x",
+            "d[1] = sorted(x)",
+            "out.append((x[0], x[-1]))",
+            "out.append(x[:1])",
+            "out.append([x, x])",
+            "out.append(x * 2)",
+            f"out.append(np.asarray(x) + {n})",
+            "out.append(min(x) if len(x) else None)",
         )
 
     def branch(self, depth: int, inner: bool) -> None:
@@ -364,13 +399,15 @@ class _Writer:
         if kind == 0:
             self.loops += 1
             name = f"w{self.loops}"
-            self.write(f"{name} = {self.atom()}")
+            self.write(f"{name} = {self.pick('0', '1', f'{self.atom()} % 3')}")
             with self.block(f"while {name} < 3:"):
                 self.write(f"{name} += 1")
                 self.ints.add(name)
                 self.body(depth - 1, True)
             return
-        head = self.pick("range(3)", f"range({self.atom()})", "ys", "enumerate(ys)")
+        head = self.pick("range(3)", f"range({self.atom()} % 4)", "ys", "enumerate(ys)")
+        if self.aliased:
+            head = head.replace("ys", "ys[:4]")
         target = "p, q" if head.startswith("enum") else "q"
         with self.block(f"for {target} in {head}:"):
             self.ints |= set(target.split(", "))
@@ -435,8 +472,36 @@ class _Writer:
         self.write(f"{temporary} = {name}({self.atom()})")
         self.ints.add(temporary)
 
+    def hazard_to_element(self, n: str) -> str:
+        """An element changed, by whatever name."""
+        return self.pick(
+            "x += [1]" if self.style == "lists" else "x += 1",
+            f"x[0] = {n}",
+            f"mine = x; mine[0] = {n}",
+            f"xs[0][0] = {n}",
+            f"mine = xs[0]; mine[-1] = {n}",
+            f"mine = list(x); mine.append({n}); out.append(mine)",
+            f"mine = x.copy(); mine[0] = {n}; out.append(mine)",
+            f"mine = x[:]; mine[0] = {n}; out.append(mine)",
+            f"mine = np.asarray(x); mine[0] = {n}; out.append(mine)",
+            f"mine = [*xs]; mine[0][0] = {n}",
+            "x.sort()",
+            "out.append(x); x[0] = 9",
+            "out.append(xs[0])",
+            "out.append(x is xs[0])",
+            f"mine = x if {n} else [1]; mine[0] = 3",
+            "mine = max(xs, key=lambda v: v[0]); mine[0] = 0",
+            "for mine in xs: mine[0] += 1",
+            f"growing(x, {n})",
+            f"mine = same(x); mine[0] = {n}",
+            f"(lambda v: v.__setitem__(0, {n}))(x)",
+        )
+
     def hazardous_statement(self, inner: bool) -> None:
         n = self.atom()
+        if "int(x[0])" in self.ints and self.chance(60):
+            self.write(self.hazard_to_element(n))
+            return
         self.write(
             self.pick(
                 f"if {self.condition()}: break",
@@ -493,44 +558,72 @@ class _Writer:
     # --- Loops
 
     def iterable(self) -> tuple[str, str]:
-        pairs = self.style == "pairs"
-        base = (
-            self.pick("xs", "xs", "xs[:4]", "list(xs)")
-            if not pairs
-            else self.pick("xs", "xs", "list(zip(xs, ys))")
-        )
-        if pairs:
-            target = self.pick("x, y", "x, y", "x, *rest", "y, x")
-            return base if base != "list(zip(xs, ys))" else "zip(ys, ys)", target
+        if self.aliased and self.chance(80):
+            # It may be what the loop appends to, and must end nevertheless.
+            if self.style == "pairs":
+                return "limited(xs)", "x, y"
+            return self.pick(
+                ("zip(xs, range(9))", "x, y"),
+                ("enumerate(limited(xs))", "i, x"),
+                ("limited(xs)", "x"),
+                ("limited(ys)", "x"),
+                ("limited(it)", "x"),
+                ("(v for v in limited(xs))", "x"),
+                ("range(len(xs))", "x"),
+            )
+        if self.rows:
+            return self.pick(
+                ("xs", "x"),
+                ("xs", "x"),
+                ("enumerate(xs)", "i, x"),
+                ("zip(xs, ys[:])", "x, y"),
+                ("xs[:4]", "x"),
+                ("reversed(xs)", "x"),
+                ("limited(xs)", "x"),
+            )
+        if self.style == "pairs":
+            return self.pick("xs", "xs", "xs[:]", "zip(TABLE, ys)"), self.pick(
+                "x, y", "x, y", "x, *rest", "y, x"
+            )
+        base = self.pick("xs[:]", "list(xs)") if self.aliased else self.pick("xs", "xs", "xs[:4]", "list(xs)")
         kind = self.draw(st.integers(0, 9))
         if kind <= 3:
             return base, "x"
         if kind == 4:
             return f"enumerate({base})", "i, x"
         if kind == 5:
-            return f"zip({base}, ys)", "x, y"
+            return f"zip({base}, ys[:])", "x, y"
         if kind == 6:
             return self.pick(
-                "range(6)", f"range({self.atom()})", "range(len(xs))", "reversed(xs)", "sorted(ys)"
+                "range(6)", f"range({self.atom()} % 7)", "range(len(xs))", "reversed(xs)", "sorted(ys)"
             ), "x"
         if kind == 7:
             return self.pick(
-                "feed(xs)",
-                "feed(ys)",
-                "noisy_feed(xs)",
-                "failing_feed(xs)",
-                "(v + 1 for v in xs)",
-                "map(pure, xs)",
+                f"feed({base})",
+                f"noisy_feed({base})",
+                f"failing_feed({base})",
+                f"(v + 1 for v in {base})",
+                f"map(pure, {base})",
             ), "x"
         if kind == 8 and self.wild:
             return self.pick(
-                "it", "zip(it, it)", "cfg['list']", "acc", "out", "{3: 1, 4: 2, 0: 5}", "dict(enumerate(ys))"
+                "limited(it)",
+                "limited(zip(it, it))",
+                "limited(cfg['list'])",
+                "limited(acc)",
+                "limited(out)",
+                "cfg['list'][:]",
+                "{3: 1, 4: 2, 0: 5}",
+                "dict(enumerate(ys))",
             ), "x"
         return self.pick("TABLE", "[4, 1, 0, 2]", "(1, 2, 3)"), "x"
 
     def bind(self, target: str, iterable: str) -> None:
-        if iterable != "zip(it, it)":
+        if "zip(it, it)" not in iterable:
             self.ints |= {name for name in target.split(", ") if not name.startswith("*")}
+        if self.rows and "xs" in iterable:
+            self.ints.discard("x")
+            self.ints.add("int(x[0])")
 
     def loop(self) -> None:
         iterable, target = self.iterable()
@@ -556,7 +649,6 @@ class _Writer:
         kind = self.draw(st.integers(0, 6))
         element = self.number()
         if self.hazard():
-            self.hazards += 1
             element = self.pick(
                 f"(a := {element})", f"out.append({element})", "[x, alias]", f"(total := total + {element})"
             )
@@ -577,11 +669,11 @@ class _Writer:
         self.write(f"z = {code}")
         self.write("other.append(z)")
 
-    def function(self) -> None:
+    def write_function(self) -> None:
         self.wild = self.pick(0, 0, 0, 0, 3, 5, 12)
+        self.aliased = bool(self.wild) and self.chance(30)
         self.ints = set()
-        for name in ("k",):
-            self.write(f"{name} = {self.pick('1', '2', 'K')}")
+        self.write(f"k = {self.pick('1', '2', 'K')}")
         self.write("out, other, d, s, text, fs = [], [], {}, set(), '', []")
         self.write(f"total = {self.pick('0', '0.0', '1', '0.1')}")
         self.write("arr = np.zeros(4)")
@@ -630,20 +722,19 @@ class _Writer:
                 self.write("print(len(out), total)")
 
 
-STYLES = ("integers", "floats", "pairs")
+STYLES = ("integers", "floats", "pairs", "lists", "arrays")
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> Program:
-    style = draw(st.sampled_from(STYLES))
+def programs(draw: st.DrawFn, style: str) -> Program:
     writer = _Writer(draw, style)
-    writer.function()
-    text = "\n".join([HELPERS, "", "def f(xs, ys, acc, cfg):", *writer.lines, ""])
-    return Program(text, draw(arguments(style, bool(writer.wild))))
+    writer.write_function()
+    function = "\n".join(["def f(xs, ys, acc, cfg):", *writer.lines, ""])
+    return Program(function, draw(arguments(style, writer.aliased)))
 
 
 @st.composite
-def arguments(draw: st.DrawFn, style: str, wild: bool) -> tuple[Any, ...]:
+def arguments(draw: st.DrawFn, style: str, aliased: bool) -> tuple[Any, ...]:
     few = st.integers(-1, 6)
     length = draw(st.sampled_from([3, 4, 5, 6, 7, 2, 1, 0]))
     size = {"min_size": length, "max_size": length}
@@ -652,13 +743,21 @@ def arguments(draw: st.DrawFn, style: str, wild: bool) -> tuple[Any, ...]:
         xs: Any = draw(st.lists(st.tuples(few, few), **size))
     elif style == "floats":
         xs = draw(st.lists(few | st.sampled_from([0.1, 1e16, -1e16, 0.3]), **size))
+    elif style == "lists":
+        xs = draw(st.lists(st.lists(few, min_size=1, max_size=3), **size))
+        if length > 1 and draw(st.booleans()):
+            xs[-1] = xs[0]
+    elif style == "arrays":
+        xs = np.arange(2.0 * length).reshape(length, 2)
     else:
         xs = draw(st.lists(few, **size))
     acc: list[Any] = []
     cfg: dict[str, Any] = {"k": draw(few), "n": 1, "list": [1, 2]}
-    if wild:
-        alias = draw(st.integers(0, 7))
-        if alias == 1:
+    if aliased:
+        alias = draw(st.integers(1, 5))
+        if style == "arrays":
+            cfg["list"] = [xs[:1], xs[-1:]]
+        elif alias == 1:
             acc = xs
         elif alias == 2:
             cfg["list"] = acc
