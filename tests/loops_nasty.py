@@ -3831,3 +3831,537 @@ def chain_map(xs, m):
     for x in xs:
         m[x] = m["k"] + x
     return dict(m)
+
+
+# --- Library calls that are less innocent than they look --------------------------------------------------------------
+
+
+@nasty("carried shared unknown")
+def rot90_is_a_view(xs):
+    shared = np.zeros((2, 2))
+    out = []
+    for x in xs:
+        mine = np.rot90(shared)
+        mine[0, 0] += x
+        out.append(float(mine[0, 0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def trim_zeros_is_a_view(xs):
+    shared = np.array([0.0, 1.0, 2.0, 0.0])
+    out = []
+    for x in xs:
+        mine = np.trim_zeros(shared)
+        mine[0] += x
+        out.append(float(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def first_power_is_the_same(xs):
+    shared = np.eye(2)
+    out = []
+    for x in xs:
+        mine = np.linalg.matrix_power(shared, 1)
+        mine[0, 0] += x
+        out.append(float(mine[0, 0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def matrix_transpose_is_a_view(xs):
+    shared = np.eye(2)
+    out = []
+    for x in xs:
+        mine = np.linalg.matrix_transpose(shared)
+        mine += x
+        out.append(float(mine[0, 1]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0], None])))
+def array_of_objects(xs, shared):
+    out = []
+    for x in xs:
+        mine = np.array(shared, dtype=object)
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def overwriting_keyword(xs):
+    shared = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
+    out = []
+    for x in xs:
+        out.append(float(np.median(shared, overwrite_input=True)) + float(shared[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def nan_to_num_in_place(xs):
+    shared = np.array([np.nan, 1.0])
+    out = []
+    for x in xs:
+        out.append(float(shared[1]) + x)
+        np.nan_to_num(shared, copy=False, nan=float(x))
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def default_rng_of_a_generator(xs):
+    rng = np.random.default_rng(1)
+    out = []
+    for x in xs:
+        mine = np.random.default_rng(rng)
+        out.append(mine.normal())
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def generators_on_one_source(xs):
+    source = np.random.PCG64(5)
+    out = []
+    for x in xs:
+        out.append(np.random.Generator(source).normal())
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def spawns_from_one_sequence(xs):
+    sequence = np.random.SeedSequence(5)
+    out = []
+    for x in xs:
+        out.append(np.random.default_rng(sequence.spawn(1)[0]).normal())
+    return out
+
+
+class Sensor:
+    """Its methods have names that everybody knows."""
+
+    def __init__(self):
+        self.n = 0
+
+    def mean(self):
+        self.n += 1
+        return self.n
+
+    get = fit = sum = copy = count = keys = lambda self, *args: self.mean()
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_mean(xs, sensor):
+    return [sensor.mean() + x for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_get(xs, sensor):
+    out = []
+    for x in xs:
+        out.append((sensor.get(x), sensor.count(x)))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_fit(xs, model):
+    scores = []
+    for x in xs:
+        model.fit(x)
+        scores.append(model.n)
+    return scores
+
+
+@nasty(EITHER, args=given(lambda: ([Sensor(), Sensor()],)))
+def elements_with_methods(sensors):
+    out = []
+    for sensor in sensors:
+        out.append(sensor.sum())
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], defaultdict(int, {1: 5}))))
+def reading_a_defaultdict_adds_keys(xs, table):
+    out = []
+    for x in xs:
+        out.append(table[x])
+    return out
+
+
+class Recording(dict):
+    def __missing__(self, key):
+        CALLS.append(key)
+        return len(CALLS)
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Recording())))
+def reading_a_missing_key(xs, table):
+    return [table[x] for x in xs]
+
+
+class Odd(list):
+    def __iter__(self):
+        CALLS.append("iter")
+        return super().__iter__()
+
+    def __len__(self):
+        CALLS.append("len")
+        return super().__len__()
+
+
+@nasty(EITHER, args=given(lambda: (Odd([3, 1, 2]),)))
+def iterable_that_notices(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Odd([1, 2]))))
+def inner_iterable_that_notices(xs, ys):
+    out = []
+    for x in xs:
+        out.append(sum(ys) + len(CALLS))
+    return out
+
+
+class Shifty:
+    """Another one when it comes back."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getstate__(self):
+        return {"value": self.value + 100}
+
+    def __reduce__(self):
+        return Shifty, (self.value + 1000,)
+
+
+@nasty(EITHER, args=given(lambda: ([Shifty(1), Shifty(2)],)))
+def elements_that_change_on_the_way(xs):
+    out = []
+    for x in xs:
+        out.append(x.value)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([threading.Lock(), print, (i for i in range(3)), 1],)))
+def elements_that_cannot_travel(xs):
+    out = []
+    for x in xs:
+        out.append(x == 1)
+    return out
+
+
+@nasty(EITHER, args=numbers(1, 1, 2, 2, 2, 3))
+def groups_of_an_iterator(xs):
+    out = []
+    for key, group in itertools.groupby(xs):
+        out.append((key, list(group)))
+    return out
+
+
+@nasty(EITHER, "iterable carried shared unknown world", EITHER)
+def walk_pruned(xs):
+    for path in ("a/keep", "a/skip/deep", "b"):
+        os.makedirs(path)
+    out = []
+    for root, folders, files in os.walk("."):
+        folders[:] = sorted(f for f in folders if f != "skip")
+        out.append((root, list(folders)))
+    return out
+
+
+def dictionary_to_itself():
+    d = {"a": 1, "b": 2}
+    return d, d
+
+
+@nasty(EITHER, args=given(dictionary_to_itself))
+def dictionary_is_accumulator(d, out):
+    for k in d:
+        out[k + "!"] = 1
+
+
+@nasty(EITHER, args=given(dictionary_to_itself))
+def items_are_accumulator(d, out):
+    for k, v in d.items():
+        out[k] = v + len(d)
+
+
+@nasty(EITHER, args=numbers(100, 100, 3))
+def small_integers_overflow(xs):
+    total = np.int8(0)
+    for x in xs:
+        print("adding", x)
+        total += np.int8(x)
+    return total
+
+
+@nasty(EITHER, args=numbers(0, 0, 1))
+def numpy_warns(xs):
+    out = []
+    for x in xs:
+        print("at", x)
+        out.append(np.float64(1) / np.float64(x))
+    return out
+
+
+@nasty(EITHER, args=numbers(0, 0, 1))
+def numpy_warns_in_callee(xs):
+    def inverse(v):
+        return np.float64(1) / np.float64(v)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        return [inverse(x) for x in xs]
+
+
+@nasty("leaves carried", EITHER)
+def inner_loop_of_a_serial_one(xs):
+    theta, steps = 1, []
+    while theta < 500:
+        steps.append([x * theta for x in xs])
+        theta += sum(steps[-1])
+    return theta, steps
+
+
+@nasty(EITHER, EITHER)
+def table_changed_in_place_between(xs):
+    table, arr, out = [1, 2, 3, 4], np.zeros(4), []
+    for _ in range(3):
+        out.append([table[x] + arr[x] for x in xs])
+        table.reverse()
+        arr += 1
+    return out
+
+
+@nasty(EITHER, EITHER)
+def function_changed_between(xs):
+    global double
+    first = [double(x) for x in xs]
+    before, double = double, lambda x: x * 5
+    second = [double(x) for x in xs]
+    double = before
+    return first, second
+
+
+@nasty(EITHER)
+def global_list_appended(xs):
+    for x in xs:
+        CALLS.append(x)
+    return list(CALLS)
+
+
+@nasty(EITHER, EITHER)
+def two_on_one_line(xs):
+    a, b = [x for x in xs], [x * 2 for x in xs]
+    return a, b
+
+
+@nasty(EITHER)
+def lines_of_a_file(xs):
+    with open("lines.txt", "w") as f:
+        f.write("1\n0\n3\n")
+    out = []
+    with open("lines.txt") as f:
+        try:
+            for line in f:
+                out.append(6 // int(line))
+        except ZeroDivisionError:
+            out.append(f.readline())
+    return out
+
+
+@nasty(EITHER)
+def rows_of_a_csv(xs):
+    f = io.StringIO("a,b\n1,2\n3,4\n")
+    out = []
+    for row in csv.DictReader(f):
+        out.append(int(row["a"]) + int(row["b"]))
+    return out
+
+
+@nasty(EITHER, args=given(small_frame))
+def values_of_a_frame_written(df):
+    out = []
+    for i in range(2):
+        values = df.to_numpy(copy=False)
+        try:
+            values[i, 0] = 100
+        except ValueError as e:
+            out.append(str(e))
+        out.append(float(df["b"].sum()) + float(df.iloc[i, 0]))
+    return out
+
+
+@nasty(EITHER)
+def array_wrapped_in_a_series(xs):
+    shared = np.zeros(3)
+    out = []
+    for x in xs:
+        s = pd.Series(shared, copy=False)
+        s.iloc[0] = x
+        out.append(float(shared[0]))
+    return out
+
+
+@nasty("carried shared", args=given(lambda: ([3, 1, 2], bytearray(b"abcd"))))
+def bytes_written_and_read(xs, buffer):
+    out = []
+    for x in xs:
+        buffer[x] = 65 + x
+        out.append(bytes(buffer))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], bytearray(b"abcd"))))
+def memory_view_of_shared(xs, buffer):
+    out = []
+    for x in xs:
+        mine = memoryview(buffer)
+        mine[0] = 65 + x
+        out.append(mine[1] + mine[0])
+        mine[1] = x
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], {"k": []})))
+def zipped_alias(xs, table):
+    out = []
+    for x in xs:
+        for k, mine in table.items():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def alias_through_map(xs, lists):
+    out = []
+    for x in xs:
+        mine = list(map(lambda v: v, lists))
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], Record("r"))))
+def alias_through_namespace(xs, record):
+    out = []
+    for x in xs:
+        mine = types.SimpleNamespace(r=record)
+        mine.r.values.append(x)
+        out.append(len(record.values))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_own_object(xs, shared):
+    out = []
+    for x in xs:
+        r = Record("mine", shared)
+        r.values.append(x)
+        out.append(len(r.values))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_own_list(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        mine.append(shared)
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+def fill(target, value):
+    target["v"] = value
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_callee_argument(xs, shared):
+    out = []
+    for x in xs:
+        mine = {}
+        fill(mine, shared)
+        mine["v"].append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_closure_cell(xs, shared):
+    out = []
+    for x in xs:
+        box = None
+
+        def put():
+            nonlocal box
+            box = shared
+
+        put()
+        box.append(x)
+        out.append(len(box))
+    return out
+
+
+@nasty("carried shared unknown")
+def alias_through_global_default(xs):
+    def latest(rows=SHARED["rows"]):
+        return rows[0]
+
+    out = []
+    for x in xs:
+        mine = latest()
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_exception(xs, shared):
+    out = []
+    for x in xs:
+        try:
+            raise KeyError(shared)
+        except KeyError as e:
+            e.args[0].append(x)
+            out.append(len(shared))
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_generator(xs, shared):
+    def give():
+        yield shared
+
+    out = []
+    for x in xs:
+        for mine in give():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def alias_through_sum(xs, lists):
+    out = []
+    for x in xs:
+        mine = sum([lists], [])
+        mine[0].append(x)
+        out.append(len(lists[0]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_ternary_call(xs, shared):
+    out = []
+    for x in xs:
+        mine = copy.copy({"deep": shared})["deep"]
+        mine.append(x)
+        out.append(len(mine))
+    return out
