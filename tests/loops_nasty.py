@@ -24,6 +24,7 @@ import logging
 import math
 import operator
 import os
+import pathlib
 import queue
 import random
 import re
@@ -4364,4 +4365,343 @@ def alias_through_ternary_call(xs, shared):
         mine = copy.copy({"deep": shared})["deep"]
         mine.append(x)
         out.append(len(mine))
+    return out
+
+
+# --- Ways through the code by which something shared arrives ----------------------------------------------------------
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_continue(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(3):
+            mine.append(x)
+            out.append(len(mine))
+            if y == 1:
+                mine = shared
+                continue
+            mine = []
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_break(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(3):
+            if y == x:
+                mine = shared
+                break
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_raise(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            if x != 1:
+                mine = shared
+                raise ValueError
+            mine = [x]
+        except ValueError:
+            mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_the_midst_of_try(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        except ZeroDivisionError:
+            pass
+        mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_the_midst_of_with(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        with contextlib.suppress(ZeroDivisionError):
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_finally(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        except ZeroDivisionError:
+            y = 0
+        finally:
+            mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_after_many_rounds(xs, shared):
+    out = []
+    for x in xs:
+        a, b, c, d, e, f, g, h = [], [], [], [], [], [], [], []
+        for _ in range(9):
+            a.append(x)
+            out.append(len(a))
+            a = b
+            b = c
+            c = d
+            d = e
+            e = f
+            f = g
+            g = h
+            h = shared
+    return out
+
+
+@nasty("carried shared unknown", EITHER, EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_second_generator(xs, shared):
+    def give():
+        yield shared
+
+    out = []
+    for x in xs:
+        for mine in give():
+            out.append(mine[0])
+        for mine in give():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+def last_of(rows):
+    found = None
+    for row in rows:
+        if row:
+            found = row
+            break
+    return found
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[], [0]])))
+def shared_by_callee_with_break(xs, lists):
+    out = []
+    for x in xs:
+        mine = last_of(lists)
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+def either_of(rows, x):
+    try:
+        found = rows[0]
+        6 // (x - 1)
+        found = []
+    except ZeroDivisionError:
+        pass
+    return found
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def shared_by_callee_with_try(xs, lists):
+    out = []
+    for x in xs:
+        mine = either_of(lists, x)
+        mine.append(x)
+        out.append(len(mine))
+    return out, lists
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_while(xs, shared):
+    out = []
+    for x in xs:
+        mine, n = [], 0
+        while n < 2:
+            mine.append(x)
+            out.append(len(mine))
+            n += 1
+            if n == 1:
+                mine = shared
+                continue
+            mine = []
+    return out
+
+
+@nasty("carried shared unknown")
+def partitioned_in_place(xs):
+    shared = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
+    out = []
+    for x in xs:
+        out.append(float(shared[0]) + x)
+        shared.partition(2)
+    return out
+
+
+def use_up(counter, x):
+    counter.subtract([x])
+    return counter[x]
+
+
+@nasty("carried shared unknown")
+def counter_subtracted(xs):
+    counter = Counter([1, 1, 2, 3])
+    return [use_up(counter, x) for x in [*xs, *xs]], counter
+
+
+@nasty("world unknown shared carried", args=numbers(1, 2, 3))
+def path_renamed(xs):
+    path = pathlib.Path("r0.txt")
+    path.write_text("travels")
+    out = []
+    for x in xs:
+        path.rename(f"r{x}.txt") if path.exists() else None
+        out.append(path.exists())
+    return out
+
+
+@nasty("world unknown shared carried", args=numbers(1, 2, 3))
+def path_replaced(xs):
+    pathlib.Path("r0.txt").write_text("travels")
+    out = []
+    for x in xs:
+        pathlib.Path(f"r{x - 1}.txt").replace(f"r{x}.txt")
+        out.append(x)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_continue(xs):
+    out = []
+    y = 0
+    for x in xs:
+        if x:
+            y = x
+            continue
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_try(xs):
+    out = []
+    y = -1
+    for x in xs:
+        try:
+            y = 6 // x
+        except ZeroDivisionError:
+            pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", EITHER, args=numbers(2, 0, 3))
+def carried_by_an_empty_inner_loop(xs):
+    out = []
+    y = -1
+    for x in xs:
+        for y in range(x):
+            pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", EITHER, args=numbers(2, 0, 3))
+def carried_by_while_else(xs):
+    out = []
+    y = -1
+    for x in xs:
+        while x > 0:
+            y = x
+            x -= 1
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_match(xs):
+    out = []
+    y = -1
+    for x in xs:
+        match x:
+            case 2 | 3 as y:
+                pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_and(xs):
+    out = []
+    y = -1
+    for x in xs:
+        x and (y := x)
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_conditional(xs):
+    out = []
+    y = -1
+    for x in xs:
+        z = (y := x) if x else 0
+        out.append(y + z)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_suppress(xs):
+    out = []
+    y = -1
+    for x in xs:
+        with contextlib.suppress(ZeroDivisionError):
+            y = 6 // x
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_into_closure(xs):
+    y = -1
+    out = []
+    for x in xs:
+        get = lambda: y
+        if x:
+            y = x
+        out.append(get())
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_chained_comparison(xs):
+    out = []
+    y = -1
+    for x in xs:
+        z = 1 < x < (y := x + 5)
+        out.append((y, z))
     return out
