@@ -153,6 +153,7 @@ class _Writer:
         self.ints: set[str] = set()
         self.wild = 0
         self.aliased = False
+        self.lists = False
         # The elements are lists or rows of an array.
         self.rows = style in ("lists", "arrays")
         self.loops = 0
@@ -294,6 +295,9 @@ class _Writer:
         if self.hazard():
             self.hazardous_statement(inner)
             return
+        if self.lists and self.chance(20):
+            self.list_of_its_own()
+            return
         kind = self.draw(st.integers(0, 15))
         if kind <= 3:
             self.effect()
@@ -314,6 +318,27 @@ class _Writer:
         else:
             with self.block(f"if {self.condition()}:"):
                 self.leave(inner)
+
+    def list_of_its_own(self) -> None:
+        """Something is done to `mine`, which is the iteration's own list, unless a hazard made it another."""
+        n = self.atom()
+        if self.wild and self.chance(20):
+            other = self.pick("ys", "cfg['list']", "alias", "out", "same(ys)", "x")
+            self.write(f"mine = {other}")
+        else:
+            self.write(
+                self.pick(
+                    f"mine.append({n})",
+                    f"mine.append({n})",
+                    f"mine += [{n}]",
+                    "out.append(len(mine))",
+                    "out.append(len(mine))",
+                    f"mine = [{n}]",
+                    "mine = list(ys)",
+                    "out.append(mine)",
+                    "mine = mine[:2]",
+                )
+            )
 
     def leave(self, inner: bool) -> None:
         options = [
@@ -406,7 +431,7 @@ class _Writer:
                 self.body(depth - 1, True)
             return
         head = self.pick("range(3)", f"range({self.atom()} % 4)", "ys", "enumerate(ys)")
-        if self.aliased:
+        if self.wild:
             head = head.replace("ys", "ys[:4]")
         target = "p, q" if head.startswith("enum") else "q"
         with self.block(f"for {target} in {head}:"):
@@ -629,7 +654,11 @@ class _Writer:
         iterable, target = self.iterable()
         with self.block(f"for {target} in {iterable}:"):
             self.bind(target, iterable)
+            self.lists = self.chance(40)
+            if self.lists:
+                self.write("mine = []")
             self.body(2)
+            self.lists = False
         if self.wild and self.chance(5):
             with self.block("else:"):
                 self.effect()
