@@ -122,3 +122,27 @@ def naps(seconds: float) -> float:
 
     time.sleep(seconds)
     return seconds
+
+
+@cluster
+def folder(number: int) -> tuple[str, int, bool]:
+    return os.getcwd(), os.getpid(), bool(os.environ.get("CLUSTRIX_HERE"))
+
+
+@cluster
+def fails_at(number: int, bad: int) -> int:
+    if number == bad:
+        raise ProblemError(str(number))
+    return number
+
+
+@cluster
+def unpicklable_at(number: int, bad: int) -> Any:
+    return (x for x in range(3)) if number == bad else number
+
+
+@cluster
+def ends_at(bad: int) -> int:
+    if bad:
+        os._exit(7)
+    return bad

@@ -10,7 +10,7 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from cli_runner import Here
 from clustrix import ClusterConfig, Job, JobArray, JobError, cluster, configure
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
-from clustrix_core.filesystem import ClusterFilesystem
+from clustrix_core.filesystem import ClusterFilesystem, checked_config
 from clustrix_core.jobs import following, package, records
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.models import JobSpec
@@ -53,6 +53,11 @@ def wait_until(condition: Callable[[], object]) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return bool(condition())
+
+
+def lasting_map(function: Any, items: Sequence[Any]) -> JobArray:
+    """An array as other places have it; on this machine `map` goes to worker processes."""
+    return JobArray(function._submit(checked_config(None), [((item,), {}) for item in items], len(items)))
 
 
 def job_folder(job: Job, home: Path) -> Path:
@@ -101,13 +106,14 @@ def test_processes_that_end() -> None:
     with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
     assert "sys.exit(message)" in str(left.value.__cause__)
-    with pytest.raises(JobError, match=r"ended without a word \(exit code 7\)"):
+    with pytest.raises(JobError, match=r"worker process ended without a word \(EXIT\(7\)\)"):
         jobs_sample.ends(7)
+    with pytest.raises(JobError, match=r"process ended without a word \(exit code 7\)"):
+        jobs_sample.ends.submit(7).result(90)
 
 
 def test_map_is_one_array_in_the_order_of_its_arguments() -> None:
-    array = jobs_sample.double.map(range(5))
-    assert isinstance(array, JobArray)
+    array = lasting_map(jobs_sample.double, range(5))
     assert (len(array), list(array), array.results()) == (5, [0, 2, 4, 6, 8], [0, 2, 4, 6, 8])
     assert [job.id for job in array.jobs] == [f"{array.id}_{task}" for task in range(5)]
     assert {job.result() for job in array.as_completed(180)} == {0, 2, 4, 6, 8}
@@ -116,9 +122,71 @@ def test_map_is_one_array_in_the_order_of_its_arguments() -> None:
         jobs_sample.double.map([])
 
 
+def test_a_map_on_this_machine_goes_to_workers(work: Path) -> None:
+    array = jobs_sample.double.map(range(2000))
+    assert isinstance(array, JobArray)
+    assert len(array) == 2000
+    assert list(array) == list(range(0, 4000, 2))
+    assert array.results() == list(range(0, 4000, 2))
+    assert array.jobs[7].result() == 14
+    assert {job.result() for job in array.as_completed(90)} == set(range(0, 4000, 2))
+    assert repr(array) == f"<JobArray {array.id} of double: 2000 of 2000 done>"
+    folders = set(jobs_sample.folder.map(range(20)))
+    assert {folder for folder, _, _ in folders} == {str(work)}
+    assert os.getpid() not in {pid for _, pid, _ in folders}
+    assert {here for _, _, here in folders} == {True}
+    assert "CLUSTRIX_HERE" not in os.environ
+
+
+def test_what_fails_in_a_map_fails_alone() -> None:
+    array = jobs_sample.fails_at.map(range(30), [7] * 30)
+    assert [job.exception(90) is not None for job in array.jobs] == [task == 7 for task in range(30)]
+    with pytest.raises(jobs_sample.ProblemError, match="^7$") as raised:
+        list(array)
+    assert "in fails_at" in str(raised.value.__cause__)
+    assert "worker.py" not in str(raised.value.__cause__)
+    mixed = jobs_sample.unpicklable_at.map(range(4), [2] * 4)
+    assert isinstance(mixed.jobs[2].exception(90), Exception)
+    assert [mixed.jobs[task].result() for task in (0, 1, 3)] == [0, 1, 3]
+
+
+def test_a_worker_that_dies_takes_no_other_call_with_it() -> None:
+    array = jobs_sample.ends_at.map([0, 1, 0, 0, 0, 0, 0, 0])
+    ended = [job for job in array.jobs if job.exception(90) is not None]
+    assert array.jobs[1] in ended
+    assert len(ended) < 8
+    assert all("ended without a word (EXIT(7))" in str(job.exception()) for job in ended)
+    assert jobs_sample.double(3) == 6
+
+
+def test_cancelling_a_map() -> None:
+    array = jobs_sample.naps.map([0.1, 1000, 1000, 1000, 1000])
+    assert array.jobs[0].result(90) == 0.1
+    array.cancel()
+    assert [job.state for job in array.jobs] == ["completed", *["cancelled"] * 4]
+    assert jobs_sample.double(3) == 6
+
+
+def test_a_program_that_ends_ends_its_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time\n"
+        "from clustrix import cluster\n"
+        "@cluster\n"
+        "def nap(seconds):\n"
+        "    time.sleep(seconds)\n"
+        "    return os.getpid()\n"
+        "print(next(iter(nap.map([0, 1000, 1000, 1000]))))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert wait_until(lambda: not is_alive(done.stdout.strip()))
+
+
 def test_large_results_and_arguments() -> None:
     assert jobs_sample.big(1 << 20) == bytes(1 << 20)
-    assert jobs_sample.double(bytes(9 << 20)) == bytes(18 << 20)
+    assert jobs_sample.big.submit(1 << 20).result(90) == bytes(1 << 20)
+    assert jobs_sample.double.submit(bytes(9 << 20)).result(90) == bytes(18 << 20)
 
 
 def test_files_in_a_job_are_those_of_the_place(work: Path) -> None:
@@ -191,7 +259,7 @@ def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
 def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     run = Here(capfdbinary)
     job = jobs_sample.double.submit("ab")
-    array = jobs_sample.double.map([1, 2])
+    array = lasting_map(jobs_sample.double, [1, 2])
     assert run("result", job.id).lines == ["'abab'"]
     assert run("result", array.id, "--json").out == b"[\n  2,\n  4\n]\n"
     assert run("result", f"{array.id}_1").lines == ["4"]
@@ -287,7 +355,7 @@ def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.Mon
         return get(self, path, target, **more)
 
     monkeypatch.setattr(ClusterFilesystem, "get", lost_at_first)
-    assert jobs_sample.big(1 << 20) == bytes(1 << 20)
+    assert jobs_sample.big.submit(1 << 20).result(90) == bytes(1 << 20)
     assert failures == []
 
 
@@ -331,7 +399,7 @@ def test_nothing_is_unpickled_from_a_folder_that_others_can_use() -> None:
 
 
 def test_tasks_are_cancelled_one_by_one() -> None:
-    array = jobs_sample.naps.map([0.1, 1000, 1000, 0.2])
+    array = lasting_map(jobs_sample.naps, [0.1, 1000, 1000, 0.2])
     assert array.jobs[0].result(180) == 0.1
     assert wait_until(array.jobs[1].running)
     assert not array.jobs[2].running()
@@ -346,7 +414,7 @@ def test_tasks_are_cancelled_one_by_one() -> None:
 
 
 def test_an_array_of_which_some_tasks_have_ended_is_cancelled() -> None:
-    array = jobs_sample.naps.map([0.1, 1000, 1000])
+    array = lasting_map(jobs_sample.naps, [0.1, 1000, 1000])
     assert array.jobs[0].result(180) == 0.1
     array.cancel()
     assert [job.state for job in array.jobs] == ["completed", "cancelled", "cancelled"]

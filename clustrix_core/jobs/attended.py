@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -100,8 +101,10 @@ def died(error: Exception, calls: int) -> Exception:
     """What a call raises that ended with its worker."""
     if "Worker" not in type(error).__name__ and "Process" not in type(error).__name__:
         return error  # what was to be sent can't be pickled, say
+    codes = re.search(r"exit codes of the workers are {(.*?)}", str(error))
+    how = f" ({codes[1]})" if codes else ""
     among = "" if calls == 1 else f", in the midst of {calls} calls"
-    return JobError(f"the worker process ended without a word{among}")
+    return JobError(f"the worker process ended without a word{how}{among}")
 
 
 class Calls:

@@ -116,8 +116,8 @@ def failure(error: BaseException, file: Payload) -> dict[str, Any]:
 
 def own_frames_off(error: BaseException) -> TracebackType | None:
     """The traceback from the user's function on."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == run.__code__.co_filename:
+    frames, own = error.__traceback__, os.path.dirname(run.__code__.co_filename)
+    while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == own:
         frames = frames.tb_next
     return frames or error.__traceback__
 
