@@ -27,7 +27,7 @@ soak: $(VENV)/ready-test
 lint: $(VENV)/ready-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/vermin --quiet --target=3.6- --violations --no-tips clustrix_core/engine.py clustrix_core/remote/agent.py clustrix_core/jobs/there.py clustrix_core/testing/tree.py clustrix_core/testing/oracle.py
+	$(BIN)/vermin --quiet --target=3.6- --violations --no-tips clustrix_core/engine.py clustrix_core/remote/agent.py clustrix_core/jobs/there.py clustrix_core/jobs/environment_there.py clustrix_core/testing/tree.py clustrix_core/testing/oracle.py
 
 types: $(VENV)/ready-lint
 	$(BIN)/mypy

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ConfigError,
         ConfigWarning,
         ConnectionFailedError,
+        DependencyWarning,
         HostKeyError,
         JobError,
         OperationTimeoutError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from clustrix_core.hookspecs import API_VERSION, hookimpl
     from clustrix_core.jobs.decorator import ClusterFunction, cluster
+    from clustrix_core.jobs.executor import ClusterExecutor
     from clustrix_core.jobs.job import Job, JobArray
     from clustrix_core.models import DiskUsage, FileInfo
     from clustrix_core.profiles import configure, get_config, load_config, save_config
@@ -57,12 +59,14 @@ _EXPORTS = {
     "BackendLoadError": "errors",
     "BackendNotFoundError": "errors",
     "ClusterConfig": "config",
+    "ClusterExecutor": "jobs.executor",
     "ClusterFilesystem": "filesystem",
     "ClustrixError": "errors",
     "ConfigError": "errors",
     "ConfigWarning": "errors",
     "ConnectionFailedError": "errors",
     "ClusterFunction": "jobs.decorator",
+    "DependencyWarning": "errors",
     "DiskUsage": "models",
     "FileInfo": "models",
     "HostKeyError": "errors",
@@ -102,12 +106,14 @@ __all__ = [
     "BackendLoadError",
     "BackendNotFoundError",
     "ClusterConfig",
+    "ClusterExecutor",
     "ClusterFilesystem",
     "ClusterFunction",
     "ClustrixError",
     "ConfigError",
     "ConfigWarning",
     "ConnectionFailedError",
+    "DependencyWarning",
     "DiskUsage",
     "FileInfo",
     "HostKeyError",

@@ -157,6 +157,15 @@ def _frozen(value: Any) -> Any:
     return value
 
 
+def _freeze_fields(model: dict[str, Any]) -> None:
+    """As `field_validator("*")(_freeze)` does, which would inspect `_freeze` anew for every field."""
+    while model["type"] != "model-fields":
+        model = model["schema"]
+    for field in model["fields"].values():
+        inner = field["schema"] if field["schema"]["type"] == "default" else field
+        inner["schema"] = core_schema.no_info_after_validator_function(_freeze, inner["schema"])
+
+
 def _without_nul(value: Any, text: str) -> Any:
     if "\0" in text:
         raise ValueError("it holds a NUL character, which no name, path or command may; remove it")
@@ -286,8 +295,6 @@ class ClusterConfig(BaseModel):
         if problems:
             raise InvalidFieldsError(summary(problem.text for problem in problems), problems)
 
-    _freeze_fields = field_validator("*")(_freeze)
-
     @field_validator("cluster_type")
     @classmethod
     def _not_blank(cls, name: str) -> str:
@@ -361,6 +368,7 @@ class ClusterConfig(BaseModel):
         model: dict[str, Any] = handler.resolve_ref_schema(schema)  # type: ignore[assignment]
         masking = core_schema.wrap_serializer_function_ser_schema(cls._dump_masked, when_used="json")
         model.setdefault("serialization", masking)
+        _freeze_fields(model)
         return schema
 
     def _dump_masked(self, dump: SerializerFunctionWrapHandler) -> Any:

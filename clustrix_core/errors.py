@@ -80,6 +80,10 @@ class ConfigWarning(UserWarning):
     """A file or variable was passed over, or something was not saved. The message says what to do."""
 
 
+class DependencyWarning(UserWarning):
+    """A function may need something that doesn't travel with it. The message says what to do."""
+
+
 class PluginDeprecationWarning(UserWarning):
     """An installed plugin uses what the next major version will not have; it names the distribution."""
 

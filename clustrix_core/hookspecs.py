@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 
 if TYPE_CHECKING:
-    from clustrix_core.jobs.models import JobSpec, Outcome, TaskState
+    from clustrix_core.jobs.models import (
+        EnvironmentSpec,
+        JobSpec,
+        Outcome,
+        PreparedEnvironment,
+        TaskState,
+    )
     from clustrix_core.models import DiskUsage, FileInfo
     from clustrix_core.stream import Stream
 
@@ -264,6 +270,48 @@ def clustrix_put(source: str, path: str, progress: Progress | None) -> int:  # t
 
 
 @hookspec(firstresult=True)
+def clustrix_prepare(  # type: ignore[empty-body]
+    environment: EnvironmentSpec, progress: Callable[[str], object] | None
+) -> PreparedEnvironment:
+    """Find the Python of jobs, and tell what it has of what they need; build an environment if asked to.
+
+    An environment that was built before is found again; of several processes that ask for it at once, one
+    builds it. What was built in part is never found.
+
+    Args:
+        environment: see `EnvironmentSpec`.
+        progress: called now and then during a build, with the last line of what was said there.
+
+    Returns:
+        The first Python of that version, else the first that there is; nothing is built on top of another
+        version.
+
+    Raises:
+        JobError: there is no such Python or conda environment, or the build failed; the message has the
+            words of whatever failed.
+
+    Round trips: one; one more for each second of a build.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_environment_remove(  # type: ignore[empty-body]
+    keep: list[str], unused_for: float
+) -> list[str]:
+    """Remove environments that `clustrix_prepare` has built.
+
+    Args:
+        keep: the folders of those that stay.
+        unused_for: the seconds that the others were not prepared for a job.
+
+    Returns:
+        The folders of those that were removed.
+
+    Round trips: one.
+    """
+
+
+@hookspec(firstresult=True)
 def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
     """Put a job's files into its folder, and hand the job to the scheduler, once.
 
@@ -282,6 +330,17 @@ def clustrix_submit(job: JobSpec) -> str:  # type: ignore[empty-body]
         ConnectionFailedError, OperationTimeoutError: the answer was lost; it may have been submitted.
 
     Round trips: one; two more for large files, and one more for parts that aren't there yet.
+    """
+
+
+@hookspec(firstresult=True)
+def clustrix_dry_run(job: JobSpec) -> str:  # type: ignore[empty-body]
+    """Show what would be handed to the scheduler for a job: the command and the script, for people.
+
+    Args:
+        job: see `JobSpec`.
+
+    Round trips: none.
     """
 
 
@@ -369,7 +428,10 @@ OPTIONAL = (
     "clustrix_open",
     "clustrix_get",
     "clustrix_put",
+    "clustrix_prepare",
+    "clustrix_environment_remove",
     "clustrix_submit",
+    "clustrix_dry_run",
     "clustrix_job_states",
     "clustrix_job_outcomes",
     "clustrix_cancel",

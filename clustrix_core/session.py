@@ -17,6 +17,7 @@ from clustrix_core import hookspecs
 from clustrix_core.config import ClusterConfig, resolve
 from clustrix_core.discovery import load_backend, load_extension
 from clustrix_core.errors import BackendLoadError, ClustrixError, ConfigError
+from clustrix_core.forks import after_in_child
 
 
 class Session:
@@ -33,7 +34,7 @@ class Session:
     def __init__(self, config: ClusterConfig) -> None:
         self.config, self.backend = _opened(config)
         extensions = [_extension(name, self.config) for name in self.config.extensions]
-        manager = pluggy.PluginManager("clustrix")
+        manager = _Manager("clustrix")
         manager.add_hookspecs(hookspecs)
         manager.register(self.backend)
         for extension in reversed(extensions):  # pluggy calls the last one registered first
@@ -73,6 +74,13 @@ class Session:
         abandon = getattr(self.backend, "abandon", None)
         if abandon is not None:
             abandon()
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's, which takes its time over every attribute: not for those that all objects have."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
 
 
 def _opened(config: ClusterConfig) -> tuple[ClusterConfig, Any]:
@@ -251,5 +259,5 @@ def _logged(session: Session, doing: str) -> Iterator[None]:
 
 
 pool = Pool()
-os.register_at_fork(after_in_child=pool.after_fork)
+after_in_child(pool.after_fork)
 atexit.register(pool.close)

@@ -173,9 +173,9 @@ def _hookimpls(cls: type) -> list[_HookImpl]:
 
 
 def _attributes(cls: type) -> list[tuple[str, object]]:
-    """What the class and its bases hold, by name, without running any descriptor."""
+    """What the class and its bases hold, by name, without running any descriptor; special methods apart."""
     held = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
-    return sorted(held.items(), key=lambda item: item[0])
+    return [(name, held[name]) for name in sorted(held) if not name.startswith("__")]
 
 
 def _refuse(kind: str, cls: type, source: str, findings: list[str]) -> None:

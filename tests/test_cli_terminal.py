@@ -11,7 +11,8 @@ import pytest
 from cli_runner import on_terminal, plain, spawn
 
 from clustrix_core.cli.output import human_size, quoted
-from clustrix_core.cli.progress import Meter, entries, transfer
+from clustrix_core.cli.progress import entries, transfer
+from clustrix_core.meter import Meter
 from fakedist import FakeSite
 
 SLOW = """

@@ -28,7 +28,7 @@ from clustrix_core.extensions.readonly import ReadOnly
 from clustrix_core.extensions.trace import Trace
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.jobs.models import JobSpec, Resources
+from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment, Resources
 from clustrix_core.models import DiskUsage
 from clustrix_core.stream import Stream
 from clustrix_core.validation import validate_extension
@@ -106,8 +106,20 @@ class Memory:
         return io.BytesIO(b"contents-of-file")
 
     @hookimpl
+    def clustrix_prepare(self, environment, progress) -> PreparedEnvironment:
+        return PreparedEnvironment("python3", (3, 11, 2), {})
+
+    @hookimpl
+    def clustrix_environment_remove(self, keep: list[str], unused_for: float) -> list[str]:
+        return []
+
+    @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
         return "contents-of-job"
+
+    @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        return "contents-of-script"
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, Any]:
@@ -149,6 +161,9 @@ ARGUMENTS: dict[str, Any] = {
     "target": "/here/target",
     "job": JobSpec("clustrix-1", "~/.clustrix/jobs/1", {}, {}, None, "python3", "here", Resources()),
     "jobs": ["clustrix-1", "clustrix-2"],
+    "environment": EnvironmentSpec("/sw/python3", None, (3, 11), (), build=True),
+    "keep": [],
+    "unused_for": 0.0,
     "known": {"~/.clustrix/jobs/1": [0]},
     "seconds": 0.0,
 }
@@ -210,6 +225,7 @@ def test_watchers_keep_the_contract_and_wrap_every_hook(extension: type) -> None
         ("clustrix_open", "slurm cluster.edu: open data/x: ok"),
         ("clustrix_get", "slurm cluster.edu: get data/x: ok"),
         ("clustrix_put", "slurm cluster.edu: put data/x: ok"),
+        ("clustrix_prepare", "slurm cluster.edu: prepare /sw/python3: ok"),
         ("clustrix_submit", "slurm cluster.edu: submit clustrix-1: ok"),
         ("clustrix_job_states", "slurm cluster.edu: job_states 2 jobs: ok"),
         ("clustrix_cancel", "slurm cluster.edu: cancel 2 jobs: ok"),
@@ -389,6 +405,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
         ("clustrix_open", {"path": "data/x", "mode": "rb"}),
         ("clustrix_get", {"path": "data/x", "target": "/here/target"}),
         ("clustrix_put", {"path": "data/x", "source": "/here/source"}),
+        ("clustrix_prepare", {"path": "/sw/python3"}),
+        ("clustrix_environment_remove", {"path": "~/.clustrix/environments"}),
         ("clustrix_submit", {"job": "clustrix-1"}),
         ("clustrix_job_outcomes", {"jobs": ["~/.clustrix/jobs/1"]}),
         ("clustrix_cancel", {"jobs": ["clustrix-1", "clustrix-2"]}),
@@ -512,7 +530,7 @@ def test_readonly_refuses_what_writes_before_the_call() -> None:
             call(hook, f"clustrix_{name}", **changed)
         assert (raised.value.errno, raised.value.filename) == (errno.EROFS, "data/x")
     assert backend.received == {}
-    for name in ("submit", "cancel", "job_remove"):
+    for name in ("submit", "cancel", "job_remove", "prepare", "environment_remove"):
         with pytest.raises(OSError, match="readonly"):
             call(hook, f"clustrix_{name}")
     for name in ("ls", "stat", "glob", "readlink", "open", "get", "job_states", "job_outcomes"):

@@ -11,7 +11,7 @@ import time
 import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import jobs_sample
 import pytest
 from cli_runner import Here
 
-from clustrix import ClusterConfig, Job, JobArray, JobError, cluster, configure
+from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cluster, configure
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
@@ -216,7 +216,7 @@ def test_a_python_with_nothing_installed(work: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_resources_are_refused_at_once() -> None:
-    with pytest.raises(TypeError, match=r"takes no 'core'; a job can ask for cores, memory, time"):
+    with pytest.raises(TypeError, match=r"takes no 'core'; .* after, files.*ask for cores"):
         cluster(core=3)
 
 
@@ -376,8 +376,8 @@ def test_a_result_that_can_not_be_fetched_is_left_there(monkeypatch: pytest.Monk
 
 def test_a_place_that_is_gone(work: Path) -> None:
     job = jobs_sample.naps.submit(4.0)
-    pool.close()
     work.rename(work.with_name("moved"))
+    pool.close()
     with pytest.raises(JobError, match=r"can't be followed: ConfigError: .*there is no such directory"):
         job.result(180)
     work.with_name("moved").rename(work)
@@ -457,6 +457,84 @@ def test_a_killed_supervisor_and_its_task(work: Path, monkeypatch: pytest.Monkey
         os.kill(int(pid), signal.SIGKILL)
     with pytest.raises(JobError, match=r"lost \(the scheduler doesn't know it, and it left no outcome\)"):
         job.result(180)
+
+
+# --- jobs that come after others, files, executors
+
+
+def test_a_job_that_comes_after_others(work: Path) -> None:
+    first = jobs_sample.naps.submit(1.0)
+    then = jobs_sample.counts.with_options(after=[first, first.id])
+    job = then.submit(str(work / "marks"))
+    time.sleep(0.3)
+    assert not first.done()
+    assert not (work / "marks").exists()
+    assert job.result(90) == 1
+    assert first.done()
+    assert jobs_sample.counts.with_options(after=first)(str(work / "marks")) == 2
+    bad = jobs_sample.raises.submit("no")
+    in_vain = jobs_sample.counts.with_options(after=bad).submit(str(work / "never"))
+    with pytest.raises(JobError, match="come after did not succeed"):
+        in_vain.result(90)
+    assert not (work / "never").exists()
+    with pytest.raises(TypeError, match="jobs or their ids, not int"):
+        jobs_sample.naps.with_options(after=3).submit(1)
+
+
+def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    (here / "deep").mkdir(parents=True)
+    (here / "deep" / "data.txt").write_text("from here")
+    monkeypatch.chdir(here)
+    reads = jobs_sample.reads.with_options(files=["deep/data.txt"])
+    assert reads("deep/data.txt") == "from here"
+    assert (work / "deep" / "data.txt").read_text() == "from here"
+    assert reads("deep/data.txt") == "from here"
+    (here / "deep" / "data.txt").write_text("changed")
+    with pytest.raises(JobError, match=r"another file of this name is there.*deep/data.txt"):
+        reads("deep/data.txt")
+    assert (work / "deep" / "data.txt").read_text() == "from here"
+    for bad, why in (("../x", "not below"), ("/etc/passwd", "not below"), ("none", "no file")):
+        with pytest.raises(JobError, match=why):
+            jobs_sample.reads.with_options(files=bad).submit("x")
+    assert len(records.all_records()) == 2  # those that were refused are not remembered
+
+
+def test_a_dry_run_tells_all_and_sends_nothing() -> None:
+    told = jobs_sample.double.dry_run(1)
+    assert "double on local, with" in told
+    assert re.search(r"job\.pyz: [\d,]+ bytes", told)
+    assert "travels: jobs_sample.py" in told
+    assert "job.pyz run" in told
+    assert not (Path.home() / ".clustrix").exists()
+    assert records.all_records() == []
+
+
+def test_an_executor() -> None:
+    with ClusterExecutor(cores=1) as executor:
+        job = executor.submit(jobs_sample.double.local, 4)
+        other = executor.submit(jobs_sample.double, x=5)
+        assert list(executor.map(pow, [2, 3], [3, 2])) == [8, 9]
+        assert list(executor.map(pow, [])) == []
+        assert (job.result(90), other.result(90)) == (8, 10)
+        assert {done.result() for done in as_completed([job, other], 90)} == {8, 10}
+        slow = executor.map(time.sleep, [100], timeout=0.2)
+        with pytest.raises(TimeoutError):
+            next(slow)
+        executor.shutdown(wait=False)
+        with pytest.raises(RuntimeError, match="shut down"):
+            executor.submit(pow, 1, 2)
+        for each in executor._jobs:
+            each.cancel()
+    with pytest.raises(TypeError, match="takes no 'core'"):
+        ClusterExecutor(core=1)
+
+
+def test_logs_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    job = jobs_sample.sleeps.submit(0.5)
+    assert job.logs(follow=True) == "began\n"
+    assert capsys.readouterr().out == "began\n"
+    assert job.done()
 
 
 # --- what travels

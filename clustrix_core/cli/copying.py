@@ -13,10 +13,11 @@ import click
 from clustrix_core.cli.failures import OK, each
 from clustrix_core.cli.output import Output
 from clustrix_core.cli.places import Place, Places, PlaceType, place_options
-from clustrix_core.cli.progress import Meter, transfer
+from clustrix_core.cli.progress import transfer
 from clustrix_core.cli.trees import check_not_copied, copy_folder
 from clustrix_core.engine import Engine, decode
 from clustrix_core.errors import printable
+from clustrix_core.meter import Meter
 
 if TYPE_CHECKING:
     from clustrix_core.filesystem import ClusterFilesystem

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from clustrix_core.cli.failures import FAILURE, OK
 from clustrix_core.cli.output import Output, output_options
-from clustrix_core.errors import printable
+from clustrix_core.errors import UnsupportedOperationError, printable
 
 if TYPE_CHECKING:
+    from clustrix_core.config import ClusterConfig
     from clustrix_core.jobs.job import Job
     from clustrix_core.jobs.records import Record
 
+UNUSED = 30 * 86400.0  # seconds
 _COLUMNS = ("ID", "FUNCTION", "TASKS", "PLACE", "SUBMITTED", "ENDED")
 
 
@@ -109,13 +112,18 @@ def cancel(id: str) -> int:
 
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_complete_id)
-def clean(ids: tuple[str, ...]) -> int:
-    """Remove what jobs that have ended left in their places, and forget them; by default all that ended."""
+@click.option("--environments", is_flag=True, help="Remove all environments that no job that lives uses.")
+def clean(ids: tuple[str, ...], environments: bool) -> int:
+    """Remove what jobs that have ended left in their places, and forget them; by default all that ended.
+
+    Environments that were built there go, too, where no job that lives uses them, and none has for 30 days.
+    """
     from clustrix_core.config import ClusterConfig
     from clustrix_core.filesystem import ClusterFilesystem
     from clustrix_core.jobs.records import all_records, forget, load
 
-    found = [load(one) for one in ids] or [record for record in all_records() if record.ended]
+    known = all_records()
+    found = [load(one) for one in ids] or [record for record in known if record.ended]
     for record in found:
         if not record.ended:
             raise click.ClickException(
@@ -125,12 +133,27 @@ def clean(ids: tuple[str, ...]) -> int:
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:
         places.setdefault(ClusterConfig(**record.config), []).append(record)
+    for config in _other_places(known) if environments else ():
+        places.setdefault(config, [])
+    in_use = [record.environment for record in known if record.environment and not record.ended]
     for config, records in places.items():
         with ClusterFilesystem(config) as place:
-            place._call("clustrix_job_remove", jobs=[record.name for record in records])
+            if records:
+                place._call("clustrix_job_remove", jobs=[record.name for record in records])
+            with suppress(UnsupportedOperationError):
+                unused_for = 0.0 if environments else UNUSED
+                place._call("clustrix_environment_remove", keep=in_use, unused_for=unused_for)
         for record in records:
             forget(record)
     return OK
+
+
+def _other_places(known: Iterable[Record]) -> Iterable[ClusterConfig]:
+    """Those of all jobs that are remembered, and that of the active config."""
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.filesystem import checked_config
+
+    return [*(ClusterConfig(**record.config) for record in known), checked_config(None)]
 
 
 def _attached(id: str) -> list[Job]:

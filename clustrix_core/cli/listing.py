@@ -10,7 +10,8 @@ import click
 from clustrix_core.cli.failures import NO, OK, each, report
 from clustrix_core.cli.output import Output, fields_of, human_size, output_options
 from clustrix_core.cli.places import Place, Places, PlaceType, place_options, utf8
-from clustrix_core.cli.progress import Meter, entries
+from clustrix_core.cli.progress import entries
+from clustrix_core.meter import Meter
 
 if TYPE_CHECKING:
     from clustrix_core.filesystem import ClusterFilesystem

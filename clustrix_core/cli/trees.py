@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clustrix_core.cli.failures import each
-from clustrix_core.cli.progress import Meter, transfer
+from clustrix_core.cli.progress import transfer
 from clustrix_core.engine import Engine, decode, encode, is_at_home
 from clustrix_core.errors import BackendIncompatibleError, printable
+from clustrix_core.meter import Meter
 
 if TYPE_CHECKING:
     from clustrix_core.filesystem import ClusterFilesystem

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
+from clustrix_core.jobs.models import ENVIRONMENTS
 from clustrix_core.stream import Stream
 
 if TYPE_CHECKING:
-    from clustrix_core.jobs.models import JobSpec
+    from clustrix_core.jobs.models import EnvironmentSpec, JobSpec
 
 _Wrapper = Generator[None, Any, Any]
 
@@ -93,8 +94,21 @@ class Observer:
         return result
 
     @hookimpl(wrapper=True)
+    def clustrix_prepare(self, environment: EnvironmentSpec) -> _Wrapper:
+        wanted = environment.python or environment.conda or "python3"
+        return (yield from self._observed("prepare", path=wanted))
+
+    @hookimpl(wrapper=True)
+    def clustrix_environment_remove(self) -> _Wrapper:
+        return (yield from self._observed("environment_remove", path=ENVIRONMENTS))
+
+    @hookimpl(wrapper=True)
     def clustrix_submit(self, job: JobSpec) -> _Wrapper:
         return (yield from self._observed("submit", job=job.name))
+
+    @hookimpl(wrapper=True)
+    def clustrix_dry_run(self, job: JobSpec) -> _Wrapper:
+        return (yield from self._observed("dry_run", job=job.name))
 
     @hookimpl(wrapper=True)
     def clustrix_job_states(self, jobs: list[str]) -> _Wrapper:

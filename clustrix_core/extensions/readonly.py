@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import printable
 from clustrix_core.hookspecs import hookimpl
+from clustrix_core.jobs.models import ENVIRONMENTS
 
 if TYPE_CHECKING:
-    from clustrix_core.jobs.models import JobSpec
+    from clustrix_core.jobs.models import EnvironmentSpec, JobSpec
 
 
 class ReadOnly:
     """Refuses whatever would write in the place, before anything is sent there.
 
     That is `put`, and `open` for anything but reading, with which `clustrix cp` writes as well; and jobs:
-    none is submitted, cancelled or removed.
+    none is submitted, cancelled or removed, and no environment is built for one.
     `get` writes here, and is let through. `clustrix doctor` makes no scratch folder.
 
     Args:
@@ -38,6 +39,17 @@ class ReadOnly:
     @hookimpl(wrapper=True)
     def clustrix_put(self, path: str) -> Generator[None, Any, Any]:
         self._refuse(path)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_prepare(self, environment: EnvironmentSpec) -> Generator[None, Any, Any]:
+        if environment.build:
+            self._refuse(f"~/{ENVIRONMENTS}")
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def clustrix_environment_remove(self) -> Generator[None, Any, Any]:
+        self._refuse(f"~/{ENVIRONMENTS}")
         return (yield)
 
     @hookimpl(wrapper=True)

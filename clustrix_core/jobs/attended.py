@@ -21,12 +21,14 @@ from clustrix_core.errors import JobError
 from clustrix_core.jobs import records, travel
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
-from clustrix_core.jobs.models import Call, Resources
+from clustrix_core.jobs.models import Call
 from clustrix_core.jobs.records import Record
 from clustrix_core.jobs.worker import Failed, Task, run
 
 if TYPE_CHECKING:
     from loky.process_executor import ProcessPoolExecutor
+
+    from clustrix_core.jobs.decorator import ClusterFunction
 
 IDLE = 300.0  # seconds that an idle worker is kept
 MOMENT = 0.1  # seconds that a chunk of calls should take: more is noticed late, less costs more
@@ -80,11 +82,9 @@ def end_workers() -> None:
         known[1].shutdown(wait=False, kill_workers=True)
 
 
-def call(
-    function: Any, config: ClusterConfig, resources: Resources, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: Call) -> Any:
     """Call a function in a worker, and wait. Ctrl-C ends the workers."""
-    future = Calls(function, config, resources, [(args, kwargs)]).hand_out(range(1))
+    future = Calls(function, config, [arguments]).hand_out(range(1))
     try:
         (outcome,) = pickle.loads(future.result())
     except KeyboardInterrupt:
@@ -110,9 +110,9 @@ def died(error: Exception, calls: int) -> Exception:
 class Calls:
     """Calls of one function, which go to the workers in chunks."""
 
-    def __init__(self, function: Any, config: ClusterConfig, resources: Resources, calls: list[Call]) -> None:
+    def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
         self.calls = calls
-        self.workers = max(1, cores() // (resources.cores or 1))
+        self.workers = max(1, cores() // (function.options.resources.cores or 1))
         # By its name, if it has one that others can import: then it is the module's own, and imported once.
         named = isinstance(function.__reduce__(), str)
         self._function, self._config = (
@@ -234,11 +234,9 @@ class Attended(Submission):
 class AttendedArray(JobArray):
     """A `JobArray` whose calls end with this process."""
 
-    def __init__(self, function: Any, config: ClusterConfig, resources: Resources, calls: list[Call]) -> None:
+    def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
         name = getattr(function.local, "__qualname__", repr(function.local))
-        work = Attended(
-            records.unsaved(name, len(calls), config), config, Calls(function, config, resources, calls)
-        )
+        work = Attended(records.new(name, len(calls), config), config, Calls(function, config, calls))
         super().__init__(work)
         self._work = work
 

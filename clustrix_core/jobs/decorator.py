@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from clustrix_core.config import ClusterConfig
@@ -29,34 +29,35 @@ class ClusterFunction(Generic[P, R]):
 
     Args:
         function: the function.
-        config: the place.
-        resources: what each job asks for.
+        options: how it runs.
+
+    Attributes:
+        local: the function itself.
+        options: how it runs.
     """
 
-    def __init__(self, function: Callable[P, R], config: ClusterConfig | None, resources: Resources) -> None:
+    def __init__(self, function: Callable[P, R], options: Options) -> None:
         functools.update_wrapper(self, function)
-        self.local = function
-        self._config, self._resources = config, resources
+        self.local, self.options = function, options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it as a job and wait for the result. Ctrl-C cancels the job."""
+        """Run it as a job and wait for the result. Ctrl-C cancels the job.
+
+        On this machine it runs in a worker process, which is kept for the next call.
+        """
         config = self._place(args, kwargs)
         if is_here(config):
             return self.local(*args, **kwargs)
-        if config.cluster_type == "local":
+        if self._is_attended(config):
             from clustrix_core.jobs import attended
 
-            return cast("R", attended.call(self, config, self._resources, args, kwargs))
-        job = self._submit(config, [(args, kwargs)], None).jobs[0]
-        try:
-            result: R = job.result()
-        except KeyboardInterrupt:
-            job.cancel()
-            raise
-        return result
+            return cast("R", attended.call(self, config, (args, kwargs)))
+        from clustrix_core.jobs.waiting import result_of
+
+        return cast("R", result_of(self._submit(config, [(args, kwargs)], None).jobs[0]))
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Run it as a job, and don't wait.
+        """Run it as a job, and don't wait. It lasts, whatever becomes of this process.
 
         Raises:
             JobError: it can't be submitted.
@@ -65,18 +66,25 @@ class ClusterFunction(Generic[P, R]):
         return self._submit(self._place(args, kwargs), [(args, kwargs)], None).jobs[0]
 
     def map(self, *arguments: Iterable[Any]) -> JobArray:
-        """Call it for each item (or for each tuple of items, as the builtin `map`), as one array of jobs."""
+        """Call it for each item (or for each tuple of items, as the builtin `map`), as one array of jobs.
+
+        On this machine the calls go to worker processes, and end with this one.
+        """
         calls: list[Call] = [(items, {}) for items in zip(*arguments)]  # noqa: B905 (as the builtin)
         if not calls:
             raise ValueError("there is nothing to call the function for")
         config = self._place(*calls[0])
-        if config.cluster_type == "local":
+        if self._is_attended(config):
             from clustrix_core.jobs.attended import AttendedArray
 
-            return AttendedArray(self, config, self._resources, calls)
+            return AttendedArray(self, config, calls)
         from clustrix_core.jobs.job import JobArray
 
         return JobArray(self._submit(config, calls, len(calls)))
+
+    def with_options(self, **changes: Any) -> ClusterFunction[P, R]:
+        """The same function, run in another way: what `cluster` takes, such as `after=` or `cores=`."""
+        return ClusterFunction(self.local, self.options.changed(changes))
 
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""
@@ -84,56 +92,119 @@ class ClusterFunction(Generic[P, R]):
 
         return analyse(self)
 
+    def dry_run(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """What a call would do, for people: where it runs, what travels, and the script. Nothing is sent."""
+        from clustrix_core.jobs.submitting import dry_run
+
+        return dry_run(self, self._place(args, kwargs), (args, kwargs))
+
+    def _is_attended(self, config: ClusterConfig) -> bool:
+        asked = self.options.after or self.options.files or self.options.environment
+        other_python = config.python_executable or config.conda_env_name
+        # Extensions see jobs alone.
+        return config.cluster_type == "local" and not (asked or other_python or config.extensions)
+
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
         given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
-        return checked_config(self._config or next(given, None))
+        return checked_config(self.options.config or next(given, None))
 
     def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
         from clustrix_core.jobs.submitting import submit  # a job, which imports this module, submits nothing
 
-        return submit(self, config, self._resources, calls, tasks)
+        return submit(self, config, calls, tasks)
 
     def __reduce__(self) -> Any:
         module, name = self.local.__module__, getattr(self.local, "__qualname__", "")
         found: Any = sys.modules.get(module) if module != "__main__" else None
         for part in name.split("."):
             found = getattr(found, part, None)
-        return name if found is self else (type(self), (self.local, self._config, self._resources))
+        if found is self:
+            return name
+        return type(self), (self.local, replace(self.options, after=(), files=()))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a function runs.
+
+    Attributes:
+        config: the place; None leaves it to the call.
+        resources: what each job asks for.
+        after: the jobs that have to succeed before, or their ids.
+        files: files that travel to the work dir, by their paths below the current directory.
+        environment: `"auto"`, or None.
+    """
+
+    config: ClusterConfig | None = None
+    resources: Resources = field(default_factory=Resources)
+    after: tuple[Any, ...] = ()
+    files: tuple[str, ...] = ()
+    environment: str | None = None
+
+    def changed(self, changes: Mapping[str, Any]) -> Options:
+        """The same with some of it changed, by the names that `cluster` takes.
+
+        Raises:
+            TypeError: there is no such option.
+            ValueError: there is no such environment.
+        """
+        own = {name: _checked(name, changes[name]) for name in _OWN if name in changes}
+        asked = {name: _text(name, value) for name, value in changes.items() if name not in own}
+        for name in asked:
+            if name not in _ASKED:
+                known = f"a job can have {', '.join(_OWN)}, and ask for {', '.join(_ASKED)}"
+                raise TypeError(f"cluster() takes no {name!r}; {known}")
+        return replace(self, resources=replace(self.resources, **asked), **own)
+
+
+_OWN = [each.name for each in fields(Options) if each.name != "resources"]
+_ASKED = [each.name for each in fields(Resources)]
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in ("after", "files"):
+        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if name == "environment" and value not in (None, "auto"):
+        raise ValueError(
+            f'environment is "auto" or None, not {value!r}; a conda environment, say, is named '
+            "by the config's conda_env_name"
+        )
+    return value
+
+
+def _text(name: str, value: Any) -> Any:
+    """Numbers are fine where the scheduler wants text."""
+    return str(value) if name in ("memory", "time", "gpus") and isinstance(value, int) else value
 
 
 @overload
 def cluster(function: Callable[P, R], /) -> ClusterFunction[P, R]: ...
 @overload
-def cluster(
-    *, config: ClusterConfig | None = None, **resources: Any
-) -> Callable[[Callable[P, R]], ClusterFunction[P, R]]: ...
-def cluster(function: Any = None, /, *, config: ClusterConfig | None = None, **resources: Any) -> Any:
+def cluster(**options: Any) -> Callable[[Callable[P, R]], ClusterFunction[P, R]]: ...
+def cluster(function: Any = None, /, **options: Any) -> Any:
     """Make a function run as a job where the data is.
 
     Args:
         config: the place; without one it is the first `ClusterConfig` among a call's arguments, else that of
             the active config.
-        resources: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
+        after: a job of the same place, or a list of some, that have to succeed before; or their ids.
+        files: local files, by their paths below the current directory, that travel to the same paths below
+            the work dir. What is there already is left alone if it is the same, and refused if it isn't.
+        environment: `"auto"` to have what the function imports installed there, in the versions from here, in
+            an environment that is built once. None to use the config's Python as it is.
+        options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
     Returns:
         A `ClusterFunction`: calling it runs a job and waits for the result; see `submit`, `map` and `local`.
 
     Raises:
-        TypeError: there is no such resource.
+        TypeError: there is no such option.
+        ValueError: there is no such environment.
     """
-    known = [field.name for field in fields(Resources)]
-    for name in resources:
-        if name not in known:
-            raise TypeError(f"cluster() takes no {name!r}; a job can ask for {', '.join(known)}")
-    asked = Resources(**{name: _text(name, value) for name, value in resources.items()})
+    asked = Options().changed(options)
 
     def decorate(function: Callable[P, R]) -> ClusterFunction[P, R]:
-        return ClusterFunction(function, config, asked)
+        return ClusterFunction(function, asked)
 
     return decorate if function is None else decorate(function)
-
-
-def _text(name: str, value: Any) -> Any:
-    """Numbers are fine where the scheduler wants text."""
-    return str(value) if name in ("memory", "time", "gpus") and isinstance(value, int) else value

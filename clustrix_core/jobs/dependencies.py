@@ -34,6 +34,8 @@ class Dependencies:
     Attributes:
         sources: the source files that travel, by their paths below a folder of modules.
         pins: the distributions that have to be installed there, with their versions here.
+        modules: of each of these a module that is imported.
+        optional: those of them that are only imported where the code says what to do without.
         missing: modules that are imported and can't be found here, and where.
         warnings: what can't be known, or may be forgotten.
         reasons: why each module is needed: the first place that was met.
@@ -41,21 +43,23 @@ class Dependencies:
 
     sources: dict[str, bytes] = field(default_factory=dict)
     pins: dict[str, str] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    optional: set[str] = field(default_factory=set)
     missing: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
 
     def report(self) -> str:
         """The same for people: a line for each thing."""
-        lines = [f"travels: {name} ({self._reason(name)})" for name in sorted(self.sources)]
+        lines = [f"travels: {name} ({self.reason(name)})" for name in sorted(self.sources)]
         lines += [
-            f"is needed there: {name}=={version} ({self._reason(name)})"
-            for name, version in self.pins.items()
+            f"is needed there: {name}=={version} ({self.reason(name)})" for name, version in self.pins.items()
         ]
         lines += [f"is not found here: {name} ({where})" for name, where in self.missing.items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
-    def _reason(self, name: str) -> str:
+    def reason(self, name: str) -> str:
+        """Why something is needed."""
         return self.reasons.get(name, "a package that it is in")
 
 
@@ -70,7 +74,7 @@ class _Search:
     def __init__(self) -> None:
         self.found = Dependencies()
         self._objects: dict[int, object] = {}  # seen, and kept alive so that the numbers stay theirs
-        self._modules: set[str] = set()
+        self._modules: dict[str, bool] = {}  # by their names, whether the code can do without
 
     # live objects
 
@@ -136,21 +140,23 @@ class _Search:
 
     # modules
 
-    def need(self, name: str, why: str) -> None:
+    def need(self, name: str, why: str, optional: bool = False) -> None:
         top = name.partition(".")[0]
-        if name in self._modules or top in sys.stdlib_module_names or top in OWN or name == "__main__":
+        if top in sys.stdlib_module_names or top in OWN or name == "__main__":
             return
-        self._modules.add(name)
+        if name in self._modules and (optional or not self._modules[name]):
+            return
+        self._modules[name] = optional
         distribution = _distribution(top)
         if distribution is not None:
-            self.found.pins.setdefault(*distribution)
-            self.found.reasons.setdefault(distribution[0], why)
+            self._need_distribution(*distribution, top, why, optional)
             return
         spec = None
         with suppress(ImportError, ValueError, AttributeError):
             spec = importlib.util.find_spec(name)
         if spec is None:
-            self.found.missing.setdefault(name, why)
+            if not optional:
+                self.found.missing.setdefault(name, why)
         elif spec.origin is None or not spec.has_location:
             if spec.submodule_search_locations is None:
                 self.found.missing.setdefault(name, f"{why}; it has no file")
@@ -158,6 +164,15 @@ class _Search:
             self.found.missing.setdefault(name, f"{why}; {spec.origin} is compiled, so it can't travel")
         else:
             self._take(name, Path(spec.origin), why)
+
+    def _need_distribution(self, name: str, version: str, module: str, why: str, optional: bool) -> None:
+        if not optional:
+            self.found.optional.discard(name)
+        elif name not in self.found.pins:
+            self.found.optional.add(name)
+        self.found.pins.setdefault(name, version)
+        self.found.modules.setdefault(name, module)
+        self.found.reasons.setdefault(name, why)
 
     def _take(self, name: str, file: Path, why: str) -> None:
         parent, _, _last = name.rpartition(".")
@@ -178,30 +193,31 @@ class _Search:
     # source code
 
     def _look_at_code(self, tree: ast.AST, package: str, file: str, offset: int) -> None:
+        optional = {id(node) for node in _optional(tree)}
         for node in ast.walk(tree):
             where = f"{file}:{getattr(node, 'lineno', 0) + offset}"
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self.need(alias.name, f"import at {where}")
+                    self.need(alias.name, f"import at {where}", id(node) in optional)
             elif isinstance(node, ast.ImportFrom):
-                self._look_at_from(node, package, where)
+                self._look_at_from(node, package, where, id(node) in optional)
             elif isinstance(node, ast.Call):
                 self._look_at_call(node, where)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self._look_at_text(node.value, Path(file).parent, where)
 
-    def _look_at_from(self, node: ast.ImportFrom, package: str, where: str) -> None:
+    def _look_at_from(self, node: ast.ImportFrom, package: str, where: str, optional: bool) -> None:
         name = node.module or ""
         if node.level:
             parts = package.split(".")
             base = parts[: len(parts) - node.level + 1]
             name = ".".join([*base, *([name] if name else [])])
         if name:
-            self.need(name, f"import at {where}")
+            self.need(name, f"import at {where}", optional)
         for alias in node.names:
             inner = f"{name}.{alias.name}"
             if _is_local(name) and _exists(inner):
-                self.need(inner, f"import at {where}")
+                self.need(inner, f"import at {where}", optional)
 
     def _look_at_call(self, node: ast.Call, where: str) -> None:
         called = ast.unparse(node.func)
@@ -220,9 +236,8 @@ class _Search:
             return
         with suppress(OSError, ValueError):
             if (Path.cwd() / text).is_file() or (folder / text).is_file():
-                warning = (
-                    f"{where} names the local file {text!r}, which doesn't travel: cluster_put copies it"
-                )
+                taken = f"files=[{text!r}] takes it along"
+                warning = f"{where} names the local file {text!r}, which doesn't travel: {taken}"
                 if warning not in self.found.warnings:
                     self.found.warnings.append(warning)
 
@@ -236,6 +251,22 @@ def _by_value(value: Any) -> bool:
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
+
+
+def _optional(tree: ast.AST) -> Iterator[ast.AST]:
+    """What is in a `try` that catches a failing import, or for type checkers only."""
+    for node in ast.walk(tree):
+        if (isinstance(node, ast.Try) and any(map(_catches_imports, node.handlers))) or (
+            isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        ):
+            for statement in node.body:
+                yield from ast.walk(statement)
+
+
+def _catches_imports(handler: ast.ExceptHandler) -> bool:
+    caught = "" if handler.type is None else ast.unparse(handler.type)
+    named = ("ImportError", "ModuleNotFoundError", "Exception")
+    return not caught or any(name in caught for name in named)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,28 +38,30 @@ def submit(
     place: Place,
     job: JobSpec,
     work_dir: str,
-    command: Sequence[str] = (),
-    script: bytes | None = None,
-    log: str = "",
-) -> str:
+    scripts: Mapping[str, tuple[Sequence[str], bytes]] | None = None,
+    undo: Sequence[str] = (),
+) -> list[str]:
     """`clustrix_submit`: one round trip; two more for large files, one more for parts that aren't there yet.
 
     Args:
         place: the backend.
         job: the job.
         work_dir: where it runs, as a program sees it that starts in the home folder.
-        command: what submits a script, and prints what the scheduler calls it; `--output` with the path of a
-            log, and the path of the script, come behind it. Without a command, a supervisor runs the tasks.
-        script: the script.
-        log: the name of the log in the job's folder.
+        scripts: by the names that they get in the job's folder, what submits each, and prints what the
+            scheduler calls it; and the scripts. Without any, a supervisor runs the tasks.
+        undo: what cancels those that were submitted, if one is refused.
+
+    Returns:
+        What the scheduler calls them.
 
     Raises:
         JobError: it was refused.
         UnknownSubmissionError: it may have been submitted.
     """
     contents = {name: Path(path) for name, path in job.files.items()}
-    inline: dict[str, bytes] = {} if script is None else {"job.sh": script}
-    if not command:
+    after = [] if scripts else _folders(job.after)
+    inline = {name: script for name, (_, script) in (scripts or {}).items()}
+    if not scripts:
         inline["supervisor.py"] = source().encode()
     _send_large(place, job, contents, inline)
     asked = {
@@ -65,11 +69,12 @@ def submit(
         "files": [[name, len(data)] for name, data in inline.items()],
         "parts": [],
         "needed": list(job.parts),
-        "command": list(command),
-        "log": log,
+        "commands": [[name, list(command)] for name, (command, _) in (scripts or {}).items()],
+        "undo": list(undo),
+        "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
         "work_dir": work_dir,
         "marker": job.marker,
-        "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1],
+        "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1, after],
     }
     answer = ask(place, "submit", asked, *inline.values())
     if missing := answer.get("missing"):
@@ -78,7 +83,18 @@ def submit(
         answer = ask(place, "submit", asked, *parts.values(), *inline.values())
     if answer.get("unknown"):
         raise UnknownSubmissionError(printable(str(answer.get("refused") or answer["unknown"])))
-    return str(answer["id"])
+    return [str(each) for each in answer["id"]]
+
+
+def preview(job: JobSpec, work_dir: str) -> str:
+    """`clustrix_dry_run` of a job that a supervisor sees to."""
+    tasks = "0" if job.tasks is None else f"0 to {job.tasks - 1}"
+    command = f"{shlex.quote(job.python)} {job.folder}/job.pyz run {job.folder} N"
+    return f"in {work_dir}: {command}\nfor the tasks {tasks}, {job.resources.cores or 1} at once"
+
+
+def _folders(names: Sequence[str]) -> list[str]:
+    return [os.path.basename(folder_of(name.partition("_")[0])) for name in names]
 
 
 class UnknownSubmissionError(JobError):
@@ -96,7 +112,8 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
             large.append(name)
     if large:
         folder = folder_of(job.name)
-        checked(place.run(["sh", "-c", 'umask 077 && mkdir -p "$1"', "sh", folder]))
+        folders = {os.path.dirname(f"{folder}/{name}") for name in large}
+        checked(place.run(["sh", "-c", 'umask 077 && mkdir -p "$@"', "sh", *sorted(folders)]))
         for name in large:
             place.clustrix_put(str(contents[name]), f"~/{folder}/{name}", None)
 

@@ -86,8 +86,24 @@ class Job(concurrent.futures.Future[Any]):
         self.submission.cancel([self])
         return self.cancelled()
 
-    def logs(self) -> str:
-        """What it has printed so far. Round trips: three."""
+    def logs(self, *, follow: bool = False) -> str:
+        """What it has printed so far. Round trips: three.
+
+        Args:
+            follow: print it, too, as it comes, until the end of the job.
+        """
+        text = self._log()
+        if not follow:
+            return text
+        print(text, end="", flush=True)
+        ended = False
+        while not ended:
+            ended = self.wait(1.0)
+            shown, text = len(text), self._log()
+            print(text[shown:], end="", flush=True)
+        return text
+
+    def _log(self) -> str:
         with ClusterFilesystem(self.submission.config) as place:
             try:
                 with place.open(f"{self.submission.record.folder}/log-{self.task}", errors="replace") as file:
@@ -221,26 +237,31 @@ class JobArray:
 
     Attributes:
         id: what people call it.
-        jobs: one `Job` for each call, in that order.
+        submission: what was handed over.
     """
 
     def __init__(self, submission: Submission) -> None:
-        self._submission = submission
+        self.submission = submission
         self.id = submission.record.id
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        return tuple(self._submission.jobs)
+        """One `Job` for each call, in the order of the arguments."""
+        return tuple(self.submission.jobs)
 
     def __len__(self) -> int:
-        return self._submission.record.tasks or 0
+        return self.submission.record.tasks or 0
 
     def __repr__(self) -> str:
         done = sum(job.done() for job in self.jobs)
-        return f"<JobArray {self.id} of {self._submission.record.function}: {done} of {len(self)} done>"
+        return f"<JobArray {self.id} of {self.submission.record.function}: {done} of {len(self)} done>"
 
     def __iter__(self) -> Iterator[Any]:
+        from clustrix_core.jobs.waiting import wait_for
+
         for job in self.jobs:
+            if not job.done():
+                wait_for(self.jobs, self.submission.record.function, job)
             yield job.result()
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
@@ -256,7 +277,7 @@ class JobArray:
 
     def cancel(self) -> None:
         """Cancel all that have not ended, by one command. Round trips: one."""
-        self._submission.cancel(list(self.jobs))
+        self.submission.cancel(list(self.jobs))
 
 
 class Submission:

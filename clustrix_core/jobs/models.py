@@ -10,6 +10,9 @@ from typing import Any, Literal
 JOBS = ".clustrix/jobs"
 """The folder of job folders, below the home folder of the place."""
 
+ENVIRONMENTS = "~/.clustrix/environments"
+"""The folder of environments that are built for jobs."""
+
 PREFIX = "clustrix-"
 """What the names of jobs begin with, before their ids."""
 
@@ -80,13 +83,16 @@ class JobSpec:
         name: its name in the scheduler, which no other job has.
         folder: its own folder in the place, which is made with mode 0700; below the home folder (`~/`).
         files: the paths here of the files that are put into the folder, by their names there. `job.pyz` is
-            run with `run`, the folder, and the task's number.
+            run with `run`, the folder, and the task's number. Those in `files/` are the user's, and are
+            copied from there to the work dir, unless other files are there.
         parts: the paths here of the archives that it needs besides, by their SHA-256; what is there already,
             in `~/.clustrix/parts`, need not be sent.
         tasks: how many tasks, numbered from 0; None is a single one, whose number is 0.
         python: the Python there that runs it.
         marker: the value of the variable `CLUSTRIX_HERE` in the job.
         resources: what it asks for.
+        after: what `clustrix_submit` returned for jobs of the same place, with `_N` behind it for a task,
+            that have to succeed before it begins.
     """
 
     name: str
@@ -97,6 +103,7 @@ class JobSpec:
     python: str
     marker: str
     resources: Resources
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,49 @@ class Outcome:
     folder: str
     task: int
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """The Python that a job wants, and what it has to have.
+
+    Attributes:
+        python: its command or path; None leaves the choice to the place.
+        conda: the name or path of the conda environment that it is of, if any.
+        version: its major and minor version.
+        pins: the distributions that are needed, with their versions, sorted.
+        modules: of each of them a module that it brings, as some are known there by another name.
+        build: whether to build an environment that has them, on top of that Python.
+        constraints: the versions that other distributions get if they have to be installed besides.
+        setup: what else tells environments apart, such as the environment modules that are loaded.
+    """
+
+    python: str | None
+    conda: str | None
+    version: tuple[int, int]
+    pins: tuple[tuple[str, str], ...]
+    modules: tuple[tuple[str, str], ...] = ()
+    build: bool = False
+    constraints: tuple[tuple[str, str], ...] = ()
+    setup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEnvironment:
+    """A Python for a job, as it was found or built.
+
+    Attributes:
+        python: its command or path in the place.
+        version: its version.
+        installed: the versions of the distributions that it has of those that are needed; empty for one whose
+            module is there though nothing tells its version.
+        folder: the path of the environment that was built; empty if none was.
+    """
+
+    python: str
+    version: tuple[int, ...]
+    installed: Mapping[str, str]
+    folder: str = ""
 
 
 def below_home(path: str | None) -> str:

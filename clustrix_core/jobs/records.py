@@ -29,6 +29,7 @@ class Record:
         config: the fields of its config, without secrets.
         submitted: when: ISO 8601, UTC.
         scheduler_id: what the scheduler calls it; empty until that is known.
+        environment: the folder of the environment there that was built for it; empty if none was.
         ended: how it ended, in a word; empty as long as it lives.
     """
 
@@ -38,6 +39,7 @@ class Record:
     config: dict[str, Any]
     submitted: str
     scheduler_id: str = ""
+    environment: str = ""
     ended: str = ""
 
     @property
@@ -52,14 +54,7 @@ class Record:
 
 
 def new(function: str, tasks: int | None, config: ClusterConfig) -> Record:
-    """Remember a job that is about to be submitted."""
-    record = unsaved(function, tasks, config)
-    save(record)
-    return record
-
-
-def unsaved(function: str, tasks: int | None, config: ClusterConfig) -> Record:
-    """The same for calls that end with this process, which need not be remembered."""
+    """The record of a job that is about to be submitted; it isn't saved yet."""
     began = datetime.now(timezone.utc)
     identity = f"{began:%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     secret = secret_fields(type(config))

@@ -39,7 +39,11 @@ def run(archive: str, folder: str, task: int) -> None:
         outcome = _outcome(archive, folder, task, payload)
         outcome["seconds"] = round(time.time() - began, 3)
         outcome["machine"] = socket.gethostname()
-        outcome.update(payload.placed())
+        try:
+            outcome.update(payload.placed())
+        except OSError as error:  # the last of it didn't fit on the disk
+            payload.clear()
+            outcome.update(failure(error, payload), **payload.placed())
         content = json.dumps(outcome).encode("ascii") + b"\n" + payload.inline()
         place(os.path.join(folder, "done"), str(task), content)
 
@@ -149,7 +153,8 @@ class Payload:
     def close(self) -> None:
         """Leave no half of a file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # it is written to the end first
+                self._file.close()
             self._file = None
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)
@@ -177,8 +182,8 @@ class Payload:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._file = None
             os.rename(self._temporary, os.path.join(self._folder, self._name))
+            self._file = None
         return {"size": self._size, "sha256": self._sum.hexdigest(), "inline": self._size <= self._room}
 
 
@@ -201,8 +206,24 @@ def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
 
 
+def activate() -> None:
+    """Set the variables that activating this Python's environment would have set."""
+    folder = os.path.join(sys.prefix, "conda-meta")
+    conda = os.path.isdir(folder)
+    if not conda and sys.prefix == sys.base_prefix:
+        return
+    os.environ["CONDA_PREFIX" if conda else "VIRTUAL_ENV"] = sys.prefix
+    os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + os.environ.get("PATH", os.defpath)
+    if conda:
+        os.environ["CONDA_DEFAULT_ENV"] = os.path.basename(sys.prefix)
+        state = os.path.join(folder, "state")  # what `conda env config vars` sets
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(state, encoding="utf-8") as file:
+            os.environ.update(json.load(file).get("env_vars", {}))
+
+
 def main(arguments: list[str]) -> None:
     """Run a task."""
     archive, _run, folder, task = arguments
     os.umask(0o077)
+    activate()
     run(archive, folder, int(task))

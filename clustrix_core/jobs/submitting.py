@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,30 +17,30 @@ from clustrix_core.errors import (
     AuthenticationFailedError,
     ClustrixError,
     ConnectionFailedError,
+    DependencyWarning,
     HostKeyError,
     JobError,
     OperationTimeoutError,
+    UnsupportedOperationError,
+    printable,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import package, records
+from clustrix_core.jobs import package, preparing, records
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.here import marker
-from clustrix_core.jobs.job import Submission
-from clustrix_core.jobs.models import Call, JobSpec, Resources
+from clustrix_core.jobs.job import Job, JobArray, Submission
+from clustrix_core.jobs.models import Call, JobSpec
 from clustrix_core.jobs.records import Record
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
+    from clustrix_core.jobs.dependencies import Dependencies
 
 TRIES = 3  # times that a submission is asked for whose answer was lost
 
 
 def submit(
-    function: ClusterFunction[Any, Any],
-    config: ClusterConfig,
-    resources: Resources,
-    calls: list[Call],
-    tasks: int | None,
+    function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call], tasks: int | None
 ) -> Submission:
     """Submit calls of a function as one job, or as an array of so many tasks.
 
@@ -44,35 +48,119 @@ def submit(
         JobError: it can't be submitted.
         ConnectionFailedError: the place can't be reached.
     """
+    needed = _needed(function)
+    after = _after(function, config)
+    environment = preparing.prepared(config, needed, function.options.environment)
+    if config.cluster_type != "local":
+        for warning in needed.warnings:
+            warnings.warn(f"{function.local.__qualname__}: {warning}", DependencyWarning, stacklevel=4)
+    with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
+        record, job = _packed(Path(folder), function, config, calls, tasks, needed, environment.python)
+        records.save(record)
+        number = _handed_over(config, replace(job, after=after), record)
+        record = records.save(record, scheduler_id=number, environment=environment.folder)
+    return Submission(record, config).followed()
+
+
+def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Call) -> str:
+    """What submitting a call would do. Nothing is sent."""
+    needed = function.dependencies()
+    with tempfile.TemporaryDirectory(prefix="clustrix-") as folder, ClusterFilesystem(config) as place:
+        record, job = _packed(Path(folder), function, config, [call], None, needed, _python(function, config))
+        contents = [(name, Path(file).stat().st_size) for name, file in job.files.items()]
+        contents += [
+            (f"parts/{digest[:12]}.zip", Path(file).stat().st_size) for digest, file in job.parts.items()
+        ]
+        try:
+            script = str(place._call("clustrix_dry_run", job=job))
+        except UnsupportedOperationError:
+            script = "(this backend doesn't show what it would run)"
+    where = config.cluster_type + (f" {config.cluster_host}" if config.cluster_host else "")
+    sizes = "\n".join(f"{name}: {size:,} bytes" for name, size in contents)
+    return "\n\n".join(
+        [
+            f"{record.function} on {where}, with {job.python}, in {record.folder}",
+            f"What would be sent (parts that are there already are not):\n{sizes}",
+            f"What the function needs:\n{needed.report() or 'nothing but Python'}",
+            f"What would be run:\n{script}",
+        ]
+    )
+
+
+def _needed(function: ClusterFunction[Any, Any]) -> Dependencies:
     needed = function.dependencies()
     if needed.missing:
         named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
         raise JobError(f"modules that the function imports are not found here: {named}")
-    name = getattr(function.local, "__qualname__", repr(function.local))
-    with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
-        files, parts = package.build(Path(folder), function, config, calls, needed)
-        record = records.new(name, tasks, _resolved(config))
-        spec = JobSpec(
-            name=record.name,
-            folder=record.folder,
-            files=files,
-            parts=parts,
-            tasks=tasks,
-            python=_python(config),
-            marker=marker(config),
-            resources=resources,
-        )
-        record = records.save(record, scheduler_id=_handed_over(config, spec, record))
-    return Submission(record, config).followed()
+    return needed
+
+
+def _packed(
+    folder: Path,
+    function: ClusterFunction[Any, Any],
+    config: ClusterConfig,
+    calls: list[Call],
+    tasks: int | None,
+    needed: Dependencies,
+    python: str,
+) -> tuple[Record, JobSpec]:
+    files, parts = package.build(folder, function, config, calls, needed)
+    record = records.new(
+        getattr(function.local, "__qualname__", repr(function.local)), tasks, _resolved(config)
+    )
+    return record, JobSpec(
+        name=record.name,
+        folder=record.folder,
+        files={**files, **dict(_users_files(function.options.files))},
+        parts=parts,
+        tasks=tasks,
+        python=python,
+        marker=marker(config),
+        resources=function.options.resources,
+    )
+
+
+def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for path in given:
+        inside = os.path.normpath(path)
+        if os.path.isabs(inside) or inside.startswith(".."):
+            raise JobError(f"files: {printable(path)!r} is not below the current directory")
+        if not os.path.isfile(inside):
+            raise JobError(f"files: {printable(path)!r} is no file here")
+        yield f"files/{inside}", inside
+
+
+def _after(function: ClusterFunction[Any, Any], config: ClusterConfig) -> tuple[str, ...]:
+    """What the backend calls the jobs that have to succeed before."""
+    return tuple(_number(job, config) for job in function.options.after)
+
+
+def _number(job: Any, config: ClusterConfig) -> str:
+    if isinstance(job, str):
+        record, _, task = records.load(job.partition("_")[0]), *job.partition("_")[1:]
+    elif isinstance(job, (Job, JobArray)):
+        record, task = job.submission.record, ""
+        if isinstance(job, Job) and record.tasks is not None:
+            task = str(job.task)
+    else:
+        raise TypeError(f"after takes jobs or their ids, not {type(job).__name__}")
+    if marker(ClusterConfig(**record.config)) != marker(config):
+        raise JobError(f"job {record.id} is not of the same place, so nothing can come after it here")
+    return (record.scheduler_id or record.name) + (f"_{task}" if task else "")
+
+
+def _python(function: ClusterFunction[Any, Any], config: ClusterConfig) -> str:
+    """What is known of a job's Python without asking the place."""
+    if function.options.environment:
+        return "the python of an environment with what the function needs"
+    if config.conda_env_name and not config.python_executable:
+        return f"the python of the conda environment {config.conda_env_name}"
+    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
 
 
 def _resolved(config: ClusterConfig) -> ClusterConfig:
     """As the backend knows it: it says which fields are secret."""
     return resolve(config, load_backend(config.cluster_type).config_model)
-
-
-def _python(config: ClusterConfig) -> str:
-    return config.python_executable or (sys.executable if config.cluster_type == "local" else "python3")
 
 
 def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
@@ -88,6 +176,7 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
             except Exception as error:
                 if not (tries or _may_have_run(error)):  # it was refused, or never got there
                     records.forget(record)
+                    preparing.forget(config)  # perhaps its Python is gone
                     raise
                 tries += 1
                 if tries == TRIES or not _is_worth_another_try(error):

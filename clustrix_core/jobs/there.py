@@ -10,7 +10,9 @@ the processes of the task N hold, and `cancelled/N` or `cancelled/all`.
 """
 
 import contextlib
+import errno
 import fcntl
+import filecmp
 import hashlib
 import json
 import os
@@ -40,13 +42,13 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     """Put a job's files into its folder and hand it over, once: asked again, the answer is the same.
 
     `files` and `parts` list what follows on standard input: names or SHA-256 sums, and sizes; `needed` are
-    the sums of all parts. `command` is what submits `job.sh`, whose output goes to `log`, both in the
-    folder; without one there is a `supervisor`.
+    the sums of all parts. `commands` are what submits scripts of the folder, by the names of these; without
+    any there is a `supervisor`.
     """
     folder = os.path.abspath(asked["folder"])
     os.makedirs(folder, exist_ok=True)
     for digest, size in asked["parts"]:
-        place_part(digest, source.read(size))
+        place_part(digest, read(source, size))
     missing = [digest for digest in asked["needed"] if not is_there(digest)]
     if missing:
         return {"missing": missing}
@@ -58,16 +60,33 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     answer = {}  # type: dict[str, Any]
     try:
         for name, size in asked["files"]:
-            place(folder, name, source.read(size))
+            place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), read(source, size))
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
         os.chdir(asked["work_dir"])
-        answer = by_scheduler(folder, asked) if asked["command"] else by_supervisor(folder, asked)
+        for name in asked["data"]:
+            bring(os.path.join(folder, "files", name), name)
+        answer = by_scheduler(folder, asked) if asked["commands"] else by_supervisor(folder, asked)
     finally:
         if "id" in answer:
             place(folder, "submitted", json.dumps(answer).encode("ascii"))
         elif not answer.get("unknown"):
             os.rmdir(claim)
     return answer
+
+
+def bring(source: str, target: str) -> None:
+    """Copy a file that came with the job to where the job runs."""
+    if os.path.exists(target):
+        if not filecmp.cmp(source, target, shallow=False):
+            raise OSError(
+                errno.EEXIST, "another file of this name is there: remove it, or rename yours", target
+            )
+        return
+    folder, name = os.path.split(target)
+    os.makedirs(folder or ".", exist_ok=True)
+    temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
+    shutil.copyfile(source, temporary)
+    os.rename(temporary, target)
 
 
 def answer_to_the_first(folder: str) -> "dict[str, Any]":
@@ -83,16 +102,23 @@ def answer_to_the_first(folder: str) -> "dict[str, Any]":
 
 
 def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
-    command = [
-        *asked["command"],
-        "--output=" + os.path.join(folder, asked["log"]),
-        os.path.join(folder, "job.sh"),
-    ]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
-    if done.returncode:  # it may have been submitted all the same, when the scheduler took its time
-        return {"refused": said or "exit code %d" % done.returncode, "unknown": "timed out" in said.lower()}
-    return {"id": done.stdout.decode("ascii", "replace").strip()}
+    taken = []  # type: list[str]
+    for script, command in asked["commands"]:
+        done = run([*command, os.path.join(folder, script)])
+        said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
+        if done.returncode:
+            if taken:
+                run([*asked["undo"], *taken])
+            # It may have been submitted all the same, when the scheduler took its time.
+            unknown = "timed out" in said.lower()
+            return {"refused": said or "exit code %d" % done.returncode, "unknown": unknown}
+        taken.append(done.stdout.decode("ascii", "replace").strip().partition(";")[0])
+    return {"id": taken}
+
+
+def run(command: "list[str]") -> "subprocess.CompletedProcess[bytes]":
+    pipe = subprocess.PIPE
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
 
 
 def place_part(digest: str, data: bytes) -> None:
@@ -110,20 +136,33 @@ def is_there(digest: str) -> bool:
     return True
 
 
+def read(source: "BinaryIO", size: int) -> bytes:
+    """So many bytes of what was sent: a client that is killed in the midst of it sends less."""
+    data = source.read(size)
+    if len(data) != size:
+        raise EOFError("the line was lost before all was sent")
+    return data
+
+
 def place(folder: str, name: str, data: bytes) -> None:
     """Write a file that appears at once and whole."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
     temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
-    with open(temporary, "wb") as file:
-        file.write(data)
-    os.rename(temporary, os.path.join(folder, name))
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, os.path.join(folder, name))
+    except OSError as error:  # a full disk, say, which needs no half of a file
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise OSError(error.errno, error.strerror, os.path.join(folder, name)) from None
 
 
 # --- where there is no scheduler: a supervisor, in a session of its own
 
 
 def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
-    python, tasks, workers = asked["supervisor"]
+    python, tasks, workers, after = asked["supervisor"]
     found = shutil.which(python)
     if found is None:
         return {"refused": "there is no program %r" % python}
@@ -138,16 +177,20 @@ def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
         os.dup2(begun, 3)
         os.set_inheritable(3, True)
         command = [sys.executable, "-I", "-S", os.path.join(folder, "supervisor.py"), "supervise"]
-        os.execv(sys.executable, [*command, folder, found, str(tasks), str(workers)])
+        after = [os.path.join(os.path.dirname(folder), name) for name in after]
+        os.execv(sys.executable, [*command, folder, found, str(tasks), str(workers), *after])
     os.close(begun)
     os.wait()
     if os.read(ready, 1) != b"+":
         return {"refused": "the process that sees to it ended at once"}
-    return {"id": "clustrix-" + os.path.basename(folder)}
+    return {"id": ["clustrix-" + os.path.basename(folder)]}
 
 
-def supervise(folder: str, python: str, tasks: int, workers: int) -> None:
-    """Run the tasks, so many at once, and write down what became of those that can't tell themselves."""
+def supervise(folder: str, python: str, tasks: int, workers: int, after: "list[str]") -> None:
+    """Run the tasks, so many at once, and write down what became of those that can't tell themselves.
+
+    They begin when all tasks of the jobs in the folders `after` have succeeded.
+    """
     with open(os.path.join(folder, "lock"), "wb") as lock:
         take(lock.fileno())
         place(folder, "tasks", b"%d" % tasks)
@@ -155,17 +198,39 @@ def supervise(folder: str, python: str, tasks: int, workers: int) -> None:
         os.write(3, b"+")
         os.close(3)
         waiting = [task for task in range(tasks) if not is_done(folder, task)]
+        in_vain = not all(has_succeeded(other, folder) for other in after)
         running = {}  # type: dict[int, int]
         while waiting or running:
             while waiting and len(running) < workers:
                 task = waiting.pop(0)
                 if is_cancelled(folder, task):
                     tell(folder, task, "Cancelled", "it was cancelled before it began")
+                elif in_vain:
+                    tell(folder, task, "InVain", "a job that it was to come after did not succeed")
                 else:
                     running[spawn(folder, python, task)] = task
             if running:
                 process, status = os.wait()
                 reaped(folder, running.pop(process), status)
+
+
+def has_succeeded(other: str, folder: str) -> bool:
+    """Wait for the end of another job, and say whether all its tasks have succeeded."""
+    while is_held(os.path.join(other, "lock")) and not is_cancelled(folder, -1):
+        time.sleep(0.1)
+    try:
+        with open(os.path.join(other, "tasks")) as file:
+            return all(has_completed(other, task) for task in range(int(file.read())))
+    except FileNotFoundError:
+        return False
+
+
+def has_completed(folder: str, task: int) -> bool:
+    try:
+        with open(os.path.join(folder, "done", str(task)), "rb") as file:
+            return bool(json.loads(file.readline().decode("ascii")).get("outcome") == "completed")
+    except FileNotFoundError:
+        return False
 
 
 def take(lock: int) -> None:
@@ -309,8 +374,8 @@ def group_of(path: str) -> int:
 def main(command: str, *arguments: str) -> None:
     os.umask(0o077)
     if command == "supervise":
-        folder, python, tasks, workers = arguments
-        supervise(folder, python, int(tasks), int(workers))
+        folder, python, tasks, workers = arguments[:4]
+        supervise(folder, python, int(tasks), int(workers), list(arguments[4:]))
         return
     asked = json.loads(sys.stdin.buffer.readline().decode("ascii"))
     try:

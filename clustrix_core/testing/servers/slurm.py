@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +49,7 @@ NodeName=c2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4 Rea
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=short Nodes=c1 MaxTime=00:30:00 DefaultTime=00:05:00 MaxNodes=1 MaxMemPerNode=2000 State=UP
 PartitionName=closed Nodes=c2 MaxTime=1-00:00:00 State=DOWN
+{settings}
 """  # noqa: E501
 
 GRES_CONF = "NodeName=c1 Name=gpu Type=tesla File={base}/slurm/gpu[0-1]\n"
@@ -106,13 +111,14 @@ class SlurmCluster(SshServer):
 
     Args:
         modules: the module system.
+        settings: further lines of `slurm.conf`.
 
     Attributes:
         more_modules: a folder of module files that isn't searched by itself.
     """
 
-    def __init__(self, modules: ModuleSystem = "lmod") -> None:
-        self.modules = modules
+    def __init__(self, modules: ModuleSystem = "lmod", settings: str = "") -> None:
+        self.modules, self.settings = modules, settings
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -148,10 +154,10 @@ class SlurmCluster(SshServer):
             if not hasattr(self, "_ports"):
                 self._new_ports()
             self._run_controller()
-            self._nodes = [self._daemon(node, "/usr/sbin/slurmd", "-D", "-N", node) for node in NODES]
+            self._nodes = {node: self._run_node(node) for node in NODES}
             if self._are_up():
                 return
-            for daemon in (*self._nodes, self._controller):
+            for daemon in (*self._nodes.values(), self._controller):
                 daemon.kill()
                 daemon.wait()
             del self._ports
@@ -168,7 +174,7 @@ class SlurmCluster(SshServer):
 
     def _new_ports(self) -> None:
         self._ports = [free_port() for _ in range(3)]
-        text = SLURM_CONF.format(base=self.base, ports=self._ports)
+        text = SLURM_CONF.format(base=self.base, ports=self._ports, settings=self.settings)
         (self.base / "etc" / "slurm" / "slurm.conf").write_text(text)
 
     def _daemon(self, name: str, *command: str) -> subprocess.Popen[bytes]:
@@ -188,11 +194,44 @@ class SlurmCluster(SshServer):
         self._controller.terminate()  # so that it saves the states of the nodes
         self._controller.wait()
 
+    @contextmanager
+    def frozen_controller(self) -> Iterator[None]:
+        """As long as this is entered, slurmctld takes what it is asked, and answers nothing."""
+        self._controller.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._controller.send_signal(signal.SIGCONT)
+
+    def kill_node(self, node: str) -> None:
+        """Kill a node's slurmd with all that it runs, as if its power had failed."""
+        daemon = self._nodes[node]
+        doomed = {daemon.pid}
+        for pid in self.processes():
+            with suppress(OSError):
+                process = Path(f"/proc/{pid}")
+                if f"SLURMD_NODENAME={node}\0" in (process / "environ").read_text(errors="replace"):
+                    doomed |= {pid, int((process / "stat").read_text().rpartition(")")[2].split()[1])}
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # so that none lives to tell of another's end
+            for pid in doomed & {*self.processes()}:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        daemon.wait()
+
+    def start_node(self, node: str) -> None:
+        """Start a node that was killed, and wait until all nodes take jobs."""
+        self._nodes[node] = self._run_node(node)
+        if not self._are_up():
+            raise RuntimeError(f"SLURM's node {node} doesn't start again: {self.slurm_log()[-4000:]}")
+
+    def _run_node(self, node: str) -> subprocess.Popen[bytes]:
+        return self._daemon(node, "/usr/sbin/slurmd", "-D", "-N", node)
+
     def _are_up(self) -> bool:
         """Wait until both nodes take jobs; false if a daemon ended, as when another has its port."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if any(daemon.poll() is not None for daemon in (*self._nodes, self._controller)):
+            if any(daemon.poll() is not None for daemon in (*self._nodes.values(), self._controller)):
                 return False
             states = self._inside().run(["sinfo", "--noheader", "--Node", "--format=%t"]).stdout.split()
             if states and set(states) == {b"idle"}:

@@ -20,6 +20,7 @@ from clustrix_core.jobs import records
 from clustrix_core.jobs.models import JobSpec
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
+from clustrix_slurm import sbatch
 from clustrix_slurm.backend import SlurmBackend
 
 Configure = Callable[..., ClusterConfig]
@@ -242,3 +243,42 @@ def test_a_submission_that_is_repeated_is_the_same_job(
     assert len(set(asked)) == 1
     name = f"--name=clustrix-{job.id}"
     assert len(on_cluster(cluster, "squeue", "--noheader", "--states=all", name).splitlines()) == 1
+
+
+def test_an_array_that_is_larger_than_the_cluster_takes(
+    config: ClusterConfig, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ClusterFilesystem(config) as place:
+        place.isdir(".")
+        assert sbatch.max_array_size(place._session().backend) == 1001
+    monkeypatch.setattr(sbatch, "SURELY_ALLOWED", 2)
+    monkeypatch.setattr(sbatch, "max_array_size", lambda _backend: 2)
+    function = decorate(config=config)(naps.local)
+    array = function.map([0.1, 0.2, 0.3, 1000, 1000])
+    assert len(records.load(array.id).scheduler_id.split(",")) == 3
+    try:
+        assert [job.result(90) for job in array.jobs[:3]] == [0.1, 0.2, 0.3]
+        assert array.jobs[3].cancel()
+        assert not array.jobs[4].done()
+        after = function.with_options(after=array).submit(0.1)
+    finally:
+        array.cancel()
+    with pytest.raises(JobError, match="come after did not succeed"):
+        after.result(90)
+    assert wait_until(lambda: not queue_of(array, cluster))
+
+
+def test_a_job_that_comes_after_others(config: ClusterConfig) -> None:
+    function = decorate(config=config)(naps.local)
+    first = function.submit(0.5)
+    assert function.with_options(after=[first]).submit(0.1).result(90) == 0.1
+    assert first.done()
+
+
+def test_a_dry_run_shows_the_script_and_connects_to_nothing(config: ClusterConfig) -> None:
+    elsewhere = config.model_copy(update={"cluster_port": 1})
+    told = decorate(config=elsewhere, cores=3, partition="it's")(naps.local).dry_run(0.1)
+    assert "--cpus-per-task=3" in told
+    assert "'--partition=it'\"'\"'s'" in told
+    assert "job.pyz" in told
+    assert "#!/bin/bash" in told

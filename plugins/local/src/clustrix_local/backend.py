@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, model_validator
@@ -15,7 +15,7 @@ from clustrix_core.engine_backend import EngineBackend
 from clustrix_core.errors import ConfigError, printable
 
 if TYPE_CHECKING:
-    from clustrix_core.jobs.models import JobSpec, TaskState
+    from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment, TaskState
     from clustrix_core.remote.backend import Ran
 
 
@@ -47,10 +47,30 @@ class LocalBackend(EngineBackend):
             self._check_work_dir(config.local_work_dir)
 
     @hookimpl
+    def clustrix_prepare(
+        self, environment: EnvironmentSpec, progress: Callable[[str], object] | None
+    ) -> PreparedEnvironment:
+        from clustrix_core.jobs import environment as environments
+
+        return environments.prepare(self, environment, progress)
+
+    @hookimpl
+    def clustrix_environment_remove(self, keep: list[str], unused_for: float) -> list[str]:
+        from clustrix_core.jobs import environment as environments
+
+        return environments.remove(self, keep, unused_for)
+
+    @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
         from clustrix_core.jobs import handover
 
-        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))
+        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))[0]
+
+    @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        from clustrix_core.jobs import handover
+
+        return handover.preview(job, os.path.abspath(self._work_dir or "."))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:

@@ -101,6 +101,10 @@ class SlurmBackend(HereOrSshBackend):
         return sbatch.submit(self, job)
 
     @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        return sbatch.preview(self, job)
+
+    @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
         return sbatch.states(self, jobs)
 

@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from clustrix_core.errors import ConfigError, JobError, printable
+from clustrix_core.errors import ClustrixError, ConfigError, JobError, printable
 from clustrix_core.jobs import handover
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.models import (
+    ENDED,
     PREFIX,
     JobSpec,
     Resources,
@@ -20,6 +21,7 @@ from clustrix_core.jobs.models import (
     folder_of,
 )
 from clustrix_core.remote.backend import Ran
+from clustrix_slurm import accounting
 from clustrix_slurm.environment import script_for_job
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 _BATCH = """#!/bin/bash
 {login}umask 077
 export CLUSTRIX_HERE={marker}
-folder="$HOME"/{folder} task=${{SLURM_ARRAY_TASK_ID:-0}}
+folder="$HOME"/{folder} task=$((${{SLURM_ARRAY_TASK_ID:-0}} + {first}))
+exec >>"$folder/log-$task" 2>&1
 rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
 {prepared}"""
 
@@ -39,13 +42,16 @@ status=$?
 if [ ! -e "$folder/done/$task" ]; then  # it died without a word
     mkdir -p "$folder/done"
     printf '%s%s%s\\n' '{{"outcome": "failed", "type": "Died", "message": "it ended with status ' "$status" \\
-        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh"
-    mv "$folder/done/.$task.sh" "$folder/done/$task"
+        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
+        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
 fi
 exit "$status"
 """
 
 _LOGIN = '[ -n "${CLUSTRIX_LOGIN:-}" ] || CLUSTRIX_LOGIN=1 exec bash -l "$0" "$@"\n'
+
+SURELY_ALLOWED = 1000
+"""Tasks that an array may have on nearly all clusters: SLURM's MaxArraySize is 1001 by default."""
 
 _STATES: dict[str, State] = {
     "PENDING": "pending",
@@ -67,23 +73,48 @@ _STATES: dict[str, State] = {
 
 
 def submit(backend: SlurmBackend, job: JobSpec) -> str:
-    """`clustrix_submit`: one round trip, and two more for large files."""
-    script = batch_script(backend.config, job).encode("utf-8", "surrogateescape")
-    log = "log-0" if job.tasks is None else "log-%a"
-    work_dir, command = below_home(backend.config.remote_work_dir), ["sbatch", *options(backend.config, job)]
+    """`clustrix_submit`: one round trip, and two more for large files.
+
+    An array that is larger than the cluster takes is several for SLURM, whose scripts are named by the number
+    of their first task; it is called `12+0,13+1000` then.
+    """
+    work_dir, size = below_home(backend.config.remote_work_dir), job.tasks or 1
+    limit = size if size <= SURELY_ALLOWED else max_array_size(backend)
+    scripts = {
+        f"job-{first}.sh": (
+            ["sbatch", *options(backend.config, job, min(limit, size - first))],
+            batch_script(backend.config, job, first).encode("utf-8", "surrogateescape"),
+        )
+        for first in range(0, size, limit)
+    }
     try:
-        said = handover.submit(backend, job, work_dir, command, script, log)
-    except UnknownSubmissionError:
-        if states(backend, [job.name]):
+        numbers = handover.submit(backend, job, work_dir, scripts, undo=["scancel"])
+    except UnknownSubmissionError as error:
+        if _is_there(backend, job):
             return job.name
-        raise
+        raise UnknownSubmissionError(f"{backend.place_name()}: SLURM says: {error}") from None
     except JobError as error:
         raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
-    return said.partition(";")[0]
+    if len(numbers) == 1:
+        return numbers[0]
+    return ",".join(f"{number}+{first}" for number, first in zip(numbers, range(0, size, limit), strict=True))
 
 
-def options(config: SlurmConfig, job: JobSpec) -> Iterator[str]:
-    """What `sbatch` is told of a job; the job's own wishes come before the config's."""
+def preview(backend: SlurmBackend, job: JobSpec) -> str:
+    """`clustrix_dry_run`: the command and the script, as they would be for the first array."""
+    command = ["sbatch", *options(backend.config, job, job.tasks or 1), f"~/{folder_of(job.name)}/job-0.sh"]
+    return f"{shlex.join(command)}\n\n{batch_script(backend.config, job)}"
+
+
+def max_array_size(backend: SlurmBackend) -> int:
+    """How many tasks an array of this cluster may have."""
+    said = _checked(backend.run(["scontrol", "show", "config"]), backend).decode("utf-8", "replace")
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return int(found[1]) if found else SURELY_ALLOWED
+
+
+def options(config: SlurmConfig, job: JobSpec, tasks: int) -> Iterator[str]:
+    """What `sbatch` is told of so many tasks of a job; the job's own wishes come before the config's."""
     asked: Resources = job.resources
     cores = asked.cores or config.default_cores
     given = {
@@ -99,7 +130,10 @@ def options(config: SlurmConfig, job: JobSpec) -> Iterator[str]:
         "nodes": str(asked.nodes) if asked.nodes else None,
         "mail-user": asked.mail_user,
         "mail-type": "END,FAIL" if asked.mail_user else None,
-        "array": None if job.tasks is None else f"0-{job.tasks - 1}",
+        "array": None if job.tasks is None else f"0-{tasks - 1}",
+        "dependency": f"afterok:{':'.join(_numbers(job.after))}" if job.after else None,
+        "kill-on-invalid-dep": "yes" if job.after else None,
+        "output": "/dev/null",  # the script says where to
     }
     yield from ("--parsable", f"--job-name={job.name}", "--requeue" if asked.requeue else "--no-requeue")
     yield from (f"--{name}={value}" for name, value in given.items() if value is not None)
@@ -109,56 +143,98 @@ def options(config: SlurmConfig, job: JobSpec) -> Iterator[str]:
         yield f"--{name}" if value is None else f"--{name}={value}"
 
 
-def batch_script(config: SlurmConfig, job: JobSpec) -> str:
-    """What `sbatch` runs."""
-    if config.conda_env_name:
-        raise ConfigError(
-            "jobs don't take conda_env_name yet: give python_executable, the path of the environment's python"
-        )
+def _numbers(submitted: Iterable[str]) -> Iterator[str]:
+    """Those of what was submitted: `12`, `12+0,13+1000`, or `12_3` of a task."""
+    for each in submitted:
+        if each.startswith(PREFIX):
+            name = each.removeprefix(PREFIX)
+            raise JobError(f"SLURM's number of job {name} isn't known, so none can come after it")
+        number, _, task = each.partition("_")
+        yield from _targets(number, task)
+
+
+def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
+    """What `sbatch` runs for the tasks from this one on."""
     run = _RUN.format(python=shlex.quote(job.python))
     return _BATCH.format(
         login=_LOGIN if config.login_shell else "",
         marker=shlex.quote(job.marker),
         folder=shlex.quote(folder_of(job.name)),
+        first=first,
         prepared=script_for_job(config, run),
     )
 
 
 def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]:
-    """`clustrix_job_states`: one `squeue`, which also knows those that ended a few minutes ago."""
+    """`clustrix_job_states`: one `squeue`, which also knows those that ended a few minutes ago.
+
+    Of others `sacct` is asked, which few clusters lack: that it fails is no failure.
+    """
     if not jobs:
         return {}
     found: dict[str, list[TaskState]] = {}
-    for name, _number, tasks, state, reason in _queue(backend, jobs):
+    for name, _number, tasks, state, reason, offset in _queue(backend, jobs):
         known = _STATES.get(state.split()[0].rstrip("*+") if state else "", "running")
         shown = "" if reason == "None" else reason
+        if known == "cancelled" and shown.startswith("Dependency"):
+            known, shown = "failed", "a job that it was to come after did not succeed"
         for first, last in _ranges(tasks):
-            found.setdefault(name, []).append(TaskState(first, last, known, shown))
+            found.setdefault(name, []).append(TaskState(first + offset, last + offset, known, shown))
+    for name, _number, tasks, state in accounting.rows(backend, [name for name in jobs if name not in found]):
+        ended = _STATES.get(state.split()[0].rstrip("*+") if state else "", "running")
+        if ended in ENDED:  # accounts may be late, and never say that a job has ended that has not
+            for first, last in _ranges(tasks):
+                found.setdefault(name, []).append(TaskState(first, last, ended))
     return found
 
 
-def _queue(backend: SlurmBackend, jobs: Iterable[str]) -> Iterator[list[str]]:
-    """Name, number, tasks, state and reason of jobs of these names; an array has several lines."""
+def _is_there(backend: SlurmBackend, job: JobSpec) -> bool:
+    """Whether SLURM is known to have a job: false as well if it doesn't answer."""
+    try:
+        return bool(states(backend, [job.name]))
+    except ClustrixError:
+        return False
+
+
+def _queue(backend: SlurmBackend, jobs: Iterable[str]) -> Iterator[tuple[str, str, str, str, str, int]]:
+    """Name, number, tasks, state, reason, and first task of such jobs; arrays have several lines."""
     whole = ["env", "SLURM_BITSTR_LEN=0"]  # or the tasks of an array end in dots
-    command = ["squeue", "--noheader", "--states=all", f"--name={','.join(jobs)}", "--format=%j|%F|%K|%T|%r"]
-    for line in _checked(backend.run([*whole, *command]), backend).decode("utf-8", "replace").splitlines():
-        yield line.split("|", 4)
+    wanted = f"--name={','.join(jobs)}"
+    command = [*whole, "squeue", "--noheader", "--states=all", wanted, "--format=%j|%F|%K|%T|%r|%o"]
+    for line in _checked(backend.run(command), backend).decode("utf-8", "replace").splitlines():
+        name, number, tasks, state, reason, script = line.split("|", 5)
+        offset = re.search(r"job-(\d+)\.sh", script)
+        yield name, number, tasks, state, reason, int(offset[1]) if offset else 0
 
 
 def cancel(backend: SlurmBackend, jobs: list[str]) -> int:
     """`clustrix_cancel`: one `scancel`, and a `squeue` before it where the number of a job isn't known."""
     named = {job.partition("_")[0] for job in jobs if job.startswith(PREFIX)}
-    numbers = {name: number for name, number, *_ in _queue(backend, named)} if named else {}
+    known: dict[str, str] = {}
+    for name, number, *_, offset in _queue(backend, named) if named else ():
+        part = f"{number}+{offset}"
+        if part not in known.setdefault(name, part).split(","):
+            known[name] += f",{part}"
     targets = []
     for job in jobs:
-        name, separator, task = job.partition("_")
-        if name in numbers or not job.startswith(PREFIX):
-            targets.append(numbers.get(name, name) + separator + task)
+        name, _, task = job.partition("_")
+        if name in known or not job.startswith(PREFIX):
+            targets += _targets(known.get(name, name), task)
     if targets:
         ran = backend.run(["scancel", *targets])
         if ran.status and "Invalid job id" not in ran.complaints:
             _checked(ran, backend)
     return len(jobs)
+
+
+def _targets(submitted: str, task: str) -> list[str]:
+    """For `scancel`: all of what was submitted, or one task of it."""
+    split = (part.partition("+") for part in submitted.split(","))
+    parts = {int(first or 0): number for number, _, first in split}
+    if not task:
+        return list(parts.values())
+    first = max(first for first in parts if first <= int(task))
+    return [f"{parts[first]}_{int(task) - first}"]
 
 
 def _ranges(tasks: str) -> Iterator[tuple[int, int]]:

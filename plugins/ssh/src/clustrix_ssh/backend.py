@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from clustrix_core import API_VERSION, hookimpl
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConnectionFailedError
+from clustrix_core.jobs import environment as environments
 from clustrix_core.jobs import handover
-from clustrix_core.jobs.models import JobSpec, TaskState, below_home
+from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment, TaskState, below_home
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
 from clustrix_ssh import openssh
 from clustrix_ssh.config import SshConfig
@@ -89,8 +90,22 @@ class SshBackend(RemoteBackend):
         return SftpEngine(client, self.config.remote_work_dir)
 
     @hookimpl
+    def clustrix_prepare(
+        self, environment: EnvironmentSpec, progress: Callable[[str], object] | None
+    ) -> PreparedEnvironment:
+        return environments.prepare(self, environment, progress)
+
+    @hookimpl
+    def clustrix_environment_remove(self, keep: list[str], unused_for: float) -> list[str]:
+        return environments.remove(self, keep, unused_for)
+
+    @hookimpl
     def clustrix_submit(self, job: JobSpec) -> str:
-        return handover.submit(self, job, below_home(self.config.remote_work_dir))
+        return handover.submit(self, job, below_home(self.config.remote_work_dir))[0]
+
+    @hookimpl
+    def clustrix_dry_run(self, job: JobSpec) -> str:
+        return handover.preview(job, below_home(self.config.remote_work_dir))
 
     @hookimpl
     def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
