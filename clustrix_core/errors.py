@@ -69,7 +69,7 @@ class JobError(ClustrixError):
 
 
 class LoopError(ClustrixError):
-    """A loop can't be split that has to be, or its split run differs from the serial one. The message says why."""
+    """A loop can't be split that has to be, or its split run differs from the serial one."""
 
 
 class OperationTimeoutError(ClustrixError, TimeoutError):

@@ -29,7 +29,6 @@ from clustrix_core.loops.proof import (
     constant,
     local_names,
     own_nodes,
-    root,
     spelled,
 )
 from clustrix_core.loops.report import Verdict
@@ -92,7 +91,7 @@ class Loop:
         effects: of its statements.
     """
 
-    node: ast.AST
+    node: Any
     verdict: Verdict
     body: ast.For | None = None
     accumulators: list[str] = field(default_factory=list)
@@ -123,12 +122,14 @@ class Analysis:
         self.scope = Scope(function)
         self.local = local_names(node)
         self.known = dict(self._known_names())
-        self.parents = {id(child): parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)}
+        self.parents = {
+            id(child): parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)
+        }
         self.loops: list[Loop] = []
         everywhere = self._everywhere()
         for statement in node.body:
             self._look(statement, everywhere)
-        self.loops.sort(key=lambda loop: (loop.node.lineno, loop.node.col_offset))  # type: ignore[attr-defined]
+        self.loops.sort(key=lambda loop: (loop.node.lineno, loop.node.col_offset))
 
     # names
 
@@ -136,16 +137,23 @@ class Analysis:
         """Local names that stand for one function or module all the time."""
         counts: dict[str, int] = {}
         for inner in own_nodes(self.node.body):
-            for name in bound_names([inner]) if not list(ast.iter_child_nodes(inner)) or isinstance(
-                inner, (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Name)
-            ) else ():
+            for name in (
+                bound_names([inner])
+                if not list(ast.iter_child_nodes(inner))
+                or isinstance(inner, (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Name))
+                else ()
+            ):
                 counts[name] = counts.get(name, 0) + 1
         arguments = self.node.args
         parameters = {arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
         for inner in own_nodes(self.node.body):
             if isinstance(inner, ast.FunctionDef) and not inner.decorator_list:
                 found = {inner.name: Value(0, "function", UNKNOWN, (inner, None))}
-            elif isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Lambda) and isinstance(inner.targets[0], ast.Name):
+            elif (
+                isinstance(inner, ast.Assign)
+                and isinstance(inner.value, ast.Lambda)
+                and isinstance(inner.targets[0], ast.Name)
+            ):
                 found = {inner.targets[0].id: Value(0, "function", UNKNOWN, (inner.value, None))}
             elif isinstance(inner, (ast.Import, ast.ImportFrom)):
                 found = dict(_imported(inner))
@@ -160,16 +168,32 @@ class Analysis:
         for inner in ast.walk(self.node):
             line = getattr(inner, "lineno", 0)
             if isinstance(inner, ast.Name) and inner.id in _DYNAMIC and inner.id not in self.local:
-                return Refused("dynamic-code", inner.id, f"{inner.id} can reach every variable of the function", "write it plainly", line)
+                return Refused(
+                    "dynamic-code",
+                    inner.id,
+                    f"{inner.id} can reach every variable of the function",
+                    "write it plainly",
+                    line,
+                )
             if isinstance(inner, ast.Name) and inner.id == "id" and inner.id not in self.local:
-                return Refused("identity", "id", "id tells objects apart that are equal", "compare by ==", line)
-            if isinstance(inner, ast.Compare) and any(isinstance(one, (ast.Is, ast.IsNot)) for one in inner.ops):
+                return Refused(
+                    "identity", "id", "id tells objects apart that are equal", "compare by ==", line
+                )
+            if isinstance(inner, ast.Compare) and any(
+                isinstance(one, (ast.Is, ast.IsNot)) for one in inner.ops
+            ):
                 walk = Walk(Proof(self.sources, False), self.scope, self.local)
                 operands = [inner.left, *inner.comparators]
                 for left, operator, right in zip(operands, inner.ops, operands[1:], strict=False):
-                    if isinstance(operator, (ast.Is, ast.IsNot)) and not any(map(walk._singleton, (left, right))):
+                    if isinstance(operator, (ast.Is, ast.IsNot)) and not any(
+                        map(walk._singleton, (left, right))
+                    ):
                         return Refused(
-                            "identity", spelled(inner), f"{spelled(inner)} tells objects apart that are equal", "use == instead", line
+                            "identity",
+                            spelled(inner),
+                            f"{spelled(inner)} tells objects apart that are equal",
+                            "use == instead",
+                            line,
                         )
         return None
 
@@ -184,9 +208,7 @@ class Analysis:
                 around = "inside-split"
             elif isinstance(node, COMPREHENSIONS) and not around:
                 around = "inside-comprehension"
-        elif isinstance(node, FUNCTIONS) and not around:
-            around = "nested-function"
-        elif isinstance(node, ast.ClassDef) and not around:
+        elif (isinstance(node, FUNCTIONS) and not around) or (isinstance(node, ast.ClassDef) and not around):
             around = "nested-function"
         for child in ast.iter_child_nodes(node):
             self._look(child, everywhere, around)
@@ -202,10 +224,28 @@ class Analysis:
         except Refused as refusal:
             line = refusal.line or node.lineno
             verdict = Verdict(
-                self.file, node.lineno, kind, False, refusal.code, refusal.name, refusal.message, refusal.remedy, line
+                self.file,
+                node.lineno,
+                kind,
+                False,
+                refusal.code,
+                refusal.name,
+                refusal.message,
+                refusal.remedy,
+                line,
             )
         except RecursionError:
-            verdict = Verdict(self.file, node.lineno, kind, False, "too-deep", "", "it is too intricate", "split it up", node.lineno)
+            verdict = Verdict(
+                self.file,
+                node.lineno,
+                kind,
+                False,
+                "too-deep",
+                "",
+                "it is too intricate",
+                "split it up",
+                node.lineno,
+            )
         return Loop(node, verdict)
 
     def _split(self, node: Any, kind: str) -> Loop:
@@ -219,11 +259,19 @@ class Analysis:
         self._check_header(walk, loop)
         if proof.facts.unordered:
             raise Refused(
-                "unordered", "set", "the order of a set may be another in another process", "go through sorted(...) instead", node.lineno
+                "unordered",
+                "set",
+                "the order of a set may be another in another process",
+                "go through sorted(...) instead",
+                node.lineno,
             )
         if proof.facts.writes and proof.facts.looks:
             raise Refused(
-                "writes-files", "exists", "files are written, and it is asked which there are", "ask before the loop", node.lineno
+                "writes-files",
+                "exists",
+                "files are written, and it is asked which there are",
+                "ask before the loop",
+                node.lineno,
             )
         loop.facts = proof.facts
         loop.verdict = Verdict(self.file, node.lineno, kind, True, assumptions=tuple(proof.facts.assumptions))
@@ -232,21 +280,43 @@ class Analysis:
     def _as_for(self, node: Any) -> ast.For:
         """The loop as a `for`."""
         if isinstance(node, ast.While):
-            raise Refused("while", "while", "nobody knows beforehand how often it runs", "go through a range or a list", node.lineno)
+            raise Refused(
+                "while",
+                "while",
+                "nobody knows beforehand how often it runs",
+                "go through a range or a list",
+                node.lineno,
+            )
         if isinstance(node, ast.AsyncFor):
-            raise Refused("async-for", "async for", "it waits for other tasks", "use a plain loop", node.lineno)
+            raise Refused(
+                "async-for", "async for", "it waits for other tasks", "use a plain loop", node.lineno
+            )
         if isinstance(node, ast.For):
             if node.orelse:
-                raise Refused("for-else", "else", "it has an else, which only a break gives a meaning", "write it after the loop", node.orelse[0].lineno)
+                raise Refused(
+                    "for-else",
+                    "else",
+                    "it has an else, which only a break gives a meaning",
+                    "write it after the loop",
+                    node.orelse[0].lineno,
+                )
             return node
         if isinstance(node, ast.GeneratorExp):
             self._check_consumer(node)
         for inner in ast.walk(node):
             if isinstance(inner, ast.NamedExpr):
-                raise Refused("assigns-outside", inner.target.id, f"{inner.target.id} is assigned outside", "write a for loop", node.lineno)
+                raise Refused(
+                    "assigns-outside",
+                    inner.target.id,
+                    f"{inner.target.id} is assigned outside",
+                    "write a for loop",
+                    node.lineno,
+                )
         if any(generator.is_async for generator in node.generators):
             raise Refused("await", "async for", "it waits for other tasks", "use a plain loop", node.lineno)
-        value = node.elt if not isinstance(node, ast.DictComp) else ast.Tuple([node.key, node.value], ast.Load())
+        value = (
+            node.elt if not isinstance(node, ast.DictComp) else ast.Tuple([node.key, node.value], ast.Load())
+        )
         call = ast.Call(ast.Attribute(ast.Name(OUT, ast.Load()), "append", ast.Load()), [value], [])
         body: list[ast.stmt] = [ast.Expr(call)]
         for number, generator in reversed(list(enumerate(node.generators))):
@@ -266,16 +336,35 @@ class Analysis:
             function = parent.func
             if isinstance(function, ast.Name) and function.id in _CONSUMERS and self._is_builtin(function.id):
                 return
-            if isinstance(function, ast.Attribute) and function.attr == "join" and isinstance(function.value, ast.Constant):
+            if (
+                isinstance(function, ast.Attribute)
+                and function.attr == "join"
+                and isinstance(function.value, ast.Constant)
+            ):
                 return
             if isinstance(function, ast.Name) and function.id in ("any", "all"):
                 raise Refused(
-                    "stops-early", function.id, f"{function.id} stops at the first that decides", f"use {function.id}([...])", node.lineno
+                    "stops-early",
+                    function.id,
+                    f"{function.id} stops at the first that decides",
+                    f"use {function.id}([...])",
+                    node.lineno,
                 )
-        raise Refused("lazy", "generator", "its items are made when somebody asks for them", "make a list: [... for ...]", node.lineno)
+        raise Refused(
+            "lazy",
+            "generator",
+            "its items are made when somebody asks for them",
+            "make a list: [... for ...]",
+            node.lineno,
+        )
 
     def _is_builtin(self, name: str) -> bool:
-        return name not in self.local and name not in self.function.__globals__ and name not in self.scope.cells and hasattr(builtins, name)
+        return (
+            name not in self.local
+            and name not in self.function.__globals__
+            and name not in self.scope.cells
+            and hasattr(builtins, name)
+        )
 
     # what a loop leaves behind
 
@@ -298,7 +387,11 @@ class Analysis:
                 names = sorted(caught & touched)
                 if names:
                     raise Refused(
-                        "closure", names[0], f"{names[0]} is seen by a function inside", "pass it as an argument", inner.lineno
+                        "closure",
+                        names[0],
+                        f"{names[0]} is seen by a function inside",
+                        "pass it as an argument",
+                        inner.lineno,
                     )
             if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store):
                 read.add(inner.id)
@@ -308,14 +401,32 @@ class Analysis:
             if isinstance(inner, ast.Nonlocal):
                 names = sorted(touched & set(inner.names))
                 if names:
-                    raise Refused("nonlocal", names[0], f"{names[0]} is declared nonlocal", "return it instead", inner.lineno)
+                    raise Refused(
+                        "nonlocal",
+                        names[0],
+                        f"{names[0]} is declared nonlocal",
+                        "return it instead",
+                        inner.lineno,
+                    )
         loop.outs = sorted(walk.assigned & read)
         for name in loop.outs:
             if name in walk.unbound:
-                raise Refused("deleted", name, f"{name} is deleted in the loop and read after it", "use another name", node.lineno)  # type: ignore[attr-defined]
+                raise Refused(
+                    "deleted",
+                    name,
+                    f"{name} is deleted in the loop and read after it",
+                    "use another name",
+                    node.lineno,
+                )
             value = walk.env.get(name, Value())
             if value.kind == "function":
-                raise Refused("closure", name, f"{name} is kept after the loop", "move it to the top of the file", node.lineno)  # type: ignore[attr-defined]
+                raise Refused(
+                    "closure",
+                    name,
+                    f"{name} is kept after the loop",
+                    "move it to the top of the file",
+                    node.lineno,
+                )
             if value.own != OWN:
                 loop.aliases = True
         loop.inputs = sorted(walk.inputs)
@@ -329,7 +440,11 @@ class Analysis:
         for inner in self._mentions(header):
             if inner.id in loop.accumulators:
                 raise Refused(
-                    "mutates-iterable", inner.id, f"{inner.id} is changed while the loop goes through it", f"go through list({inner.id})", inner.lineno
+                    "mutates-iterable",
+                    inner.id,
+                    f"{inner.id} is changed while the loop goes through it",
+                    f"go through list({inner.id})",
+                    inner.lineno,
                 )
         loop.leaves, loop.lengths = self._leaves(header, walk)
 
@@ -338,7 +453,12 @@ class Analysis:
         if isinstance(node, ast.Name):
             yield node
             return
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _EAGER and self._is_builtin(node.func.id):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in _EAGER
+            and self._is_builtin(node.func.id)
+        ):
             return
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
             return
@@ -350,15 +470,31 @@ class Analysis:
         if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
             header = walk.header()
             callee = header.silently(node.func) if header._plain(node.func) else None
-            found = calls.known_function(callee.live) if callee is not None and callee.live is not UNKNOWN else None
-            if found is not None and (found[0] == "itertools" or (found[0] == "builtins" and found[1] in _LAZY)):
+            found = (
+                calls.known_function(callee.live)
+                if callee is not None and callee.live is not UNKNOWN
+                else None
+            )
+            if found is not None and (
+                found[0] == "itertools" or (found[0] == "builtins" and found[1] in _LAZY)
+            ):
                 header.proved(node)
                 leaves: list[tuple[ast.expr, bool]] = []
                 length = found[1] in ("enumerate", "zip", "reversed")
                 for number, arg in enumerate(node.args):
                     if isinstance(arg, ast.Starred):
-                        raise Refused("lazy", spelled(arg), f"nobody knows what {spelled(arg)} goes through", "make a list of it first", node.lineno)
-                    if isinstance(arg, ast.Lambda) or (number and found[1] == "enumerate") or isinstance(arg, ast.Constant):
+                        raise Refused(
+                            "lazy",
+                            spelled(arg),
+                            f"nobody knows what {spelled(arg)} goes through",
+                            "make a list of it first",
+                            node.lineno,
+                        )
+                    if (
+                        isinstance(arg, ast.Lambda)
+                        or (number and found[1] == "enumerate")
+                        or isinstance(arg, ast.Constant)
+                    ):
                         continue
                     inner, whole = self._leaves(arg, walk)
                     leaves += inner
@@ -373,7 +509,11 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Value]]:
         if getattr(node, "level", 0) or not module:
             continue
         if module not in sys.modules:
-            if module.partition(".")[0] not in sys.stdlib_module_names and module.partition(".")[0] not in ("numpy", "scipy", "pandas"):
+            if module.partition(".")[0] not in sys.stdlib_module_names and module.partition(".")[0] not in (
+                "numpy",
+                "scipy",
+                "pandas",
+            ):
                 continue
             try:
                 importlib.import_module(module)
@@ -392,10 +532,16 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Value]]:
 _AROUND = {
     "inside-split": lambda: Refused("inside-split", "", "it is part of a loop that is split", ""),
     "inside-comprehension": lambda: Refused(
-        "inside-comprehension", "", "it is part of a comprehension that isn't split", "write the outer one as a for loop"
+        "inside-comprehension",
+        "",
+        "it is part of a comprehension that isn't split",
+        "write the outer one as a for loop",
     ),
     "nested-function": lambda: Refused(
-        "nested-function", "", "it is in a function inside this one", "move that function to the top of the file"
+        "nested-function",
+        "",
+        "it is in a function inside this one",
+        "move that function to the top of the file",
     ),
 }
 
@@ -408,16 +554,34 @@ class LoopWalk(Walk):
         self.analysis, self.loop, self.body = analysis, loop, body
         inner: list[ast.AST] = [body.target, *body.body]
         counted = {
-            id(node.target) for node in own_nodes(inner) if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+            id(node.target)
+            for node in own_nodes(inner)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
         }
         plainly: set[str] = set()
         self.unbound: set[str] = set()
         for node in own_nodes(inner):
             if id(node) not in counted and not isinstance(node, ast.Name):
-                plainly |= bound_names([node]) if not list(ast.iter_child_nodes(node)) or isinstance(
-                    node, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler, ast.Import, ast.ImportFrom, ast.MatchAs, ast.MatchMapping)
-                ) else set()
-            elif isinstance(node, ast.Name) and id(node) not in counted and not isinstance(node.ctx, ast.Load):
+                plainly |= (
+                    bound_names([node])
+                    if not list(ast.iter_child_nodes(node))
+                    or isinstance(
+                        node,
+                        (
+                            ast.FunctionDef,
+                            ast.ClassDef,
+                            ast.ExceptHandler,
+                            ast.Import,
+                            ast.ImportFrom,
+                            ast.MatchAs,
+                            ast.MatchMapping,
+                        ),
+                    )
+                    else set()
+                )
+            elif (
+                isinstance(node, ast.Name) and id(node) not in counted and not isinstance(node.ctx, ast.Load)
+            ):
                 plainly.add(node.id)
                 if isinstance(node.ctx, ast.Del):
                     self.unbound.add(node.id)
@@ -471,7 +635,13 @@ class LoopWalk(Walk):
                 )
             return self.env.get(name, Value())
         if name in self.counted:
-            raise self.refuse("reads-accumulator", name, f"{name} is read while the loop adds to it", f"read {name} after the loop", node)
+            raise self.refuse(
+                "reads-accumulator",
+                name,
+                f"{name} is read while the loop adds to it",
+                f"read {name} after the loop",
+                node,
+            )
         self.inputs.add(name)
         (self.asked if self._asking else self.looked).add(name)
         value = self.analysis.known.get(name, Value())
@@ -512,7 +682,11 @@ class LoopWalk(Walk):
 
     def _filled(self, node: ast.AST) -> str | None:
         """The accumulator that a statement fills."""
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+        ):
             if node.value.func.attr in _EFFECTS:
                 return self._root_of_effect(node.value.func.value)
             if node.value.func.attr == "setdefault" and len(node.value.args) == 2:
@@ -526,7 +700,11 @@ class LoopWalk(Walk):
         if isinstance(node, ast.AugAssign):
             if isinstance(node.target, ast.Subscript):
                 return self._root_of_effect(node.target)
-            if isinstance(node.target, ast.Name) and node.target.id in self.counted and node.target.id in self.local:
+            if (
+                isinstance(node.target, ast.Name)
+                and node.target.id in self.counted
+                and node.target.id in self.local
+            ):
                 return node.target.id
         return None
 
@@ -563,7 +741,11 @@ class LoopWalk(Walk):
             for index, target in enumerate(replayed.targets):
                 if not isinstance(target, ast.Subscript) or not self._root_of_effect(target):
                     raise self.refuse(
-                        "several-targets", spelled(target), "several things are assigned at once", "assign them one by one", node
+                        "several-targets",
+                        spelled(target),
+                        "several things are assigned at once",
+                        "assign them one by one",
+                        node,
                     )
                 if not isinstance(target.value, ast.Name):
                     self.loop.deep = True
@@ -593,17 +775,41 @@ class LoopWalk(Walk):
 
     def do_Break(self, node: ast.Break) -> None:
         if "loop" not in self.within:
-            raise self.refuse("break", "break", "whether an iteration runs depends on those before", "go through all, and choose afterwards", node)
+            raise self.refuse(
+                "break",
+                "break",
+                "whether an iteration runs depends on those before",
+                "go through all, and choose afterwards",
+                node,
+            )
         super().do_Break(node)
 
     def do_Return(self, node: ast.Return) -> None:
-        raise self.refuse("return", "return", "whether an iteration runs depends on those before", "go through all, and choose afterwards", node)
+        raise self.refuse(
+            "return",
+            "return",
+            "whether an iteration runs depends on those before",
+            "go through all, and choose afterwards",
+            node,
+        )
 
     def of_Yield(self, node: ast.Yield) -> Value:
-        raise self.refuse("yield", "yield", "the caller runs between the iterations", "collect the results, and yield them afterwards", node)
+        raise self.refuse(
+            "yield",
+            "yield",
+            "the caller runs between the iterations",
+            "collect the results, and yield them afterwards",
+            node,
+        )
 
     def of_YieldFrom(self, node: ast.YieldFrom) -> Value:
-        raise self.refuse("yield", "yield from", "the caller runs between the iterations", "collect the results, and yield them afterwards", node)
+        raise self.refuse(
+            "yield",
+            "yield from",
+            "the caller runs between the iterations",
+            "collect the results, and yield them afterwards",
+            node,
+        )
 
     def do_AsyncFor(self, node: ast.AsyncFor) -> None:
         raise self.refuse("await", "async for", "it waits for other tasks", "use a plain loop", node)
@@ -613,7 +819,9 @@ class LoopWalk(Walk):
 
     def do_With(self, node: ast.With) -> None:
         swallows = not all(
-            isinstance(item.context_expr, ast.Call) and spelled(item.context_expr.func).rpartition(".")[2] == "open" for item in node.items
+            isinstance(item.context_expr, ast.Call)
+            and spelled(item.context_expr.func).rpartition(".")[2] == "open"
+            for item in node.items
         )
         if swallows:
             self.within.append("try")
@@ -632,7 +840,9 @@ class _Recorder:
 
     def value(self, node: ast.expr, copies: bool, how: str) -> ast.expr:
         if isinstance(node, ast.Starred):
-            raise self.walk.refuse("starred", spelled(node), f"{spelled(node)} is taken apart", "write the arguments out", node)
+            raise self.walk.refuse(
+                "starred", spelled(node), f"{spelled(node)} is taken apart", "write the arguments out", node
+            )
         value = self.walk.expr(node)
         if value.kind == "function":
             raise self.walk.closure(node)
@@ -643,8 +853,14 @@ class _Recorder:
             self.walk.loop.aliases = True
         if isinstance(node, ast.Constant):
             return node
-        self.kept = self.kept or isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and value.kind not in calls.IMMUTABLE
-        if copies and isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and value.kind not in calls.IMMUTABLE:
+        self.kept = self.kept or (
+            isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and value.kind not in calls.IMMUTABLE
+        )
+        if (
+            copies
+            and isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))
+            and value.kind not in calls.IMMUTABLE
+        ):
             node = ast.Call(ast.Name(KEEP, ast.Load()), [node], [])
         self.logged.append(node)
         return self._taken()
@@ -686,7 +902,10 @@ class HeaderWalk(Walk):
     def __init__(self, walk: LoopWalk) -> None:
         super().__init__(walk.proof, walk.scope, walk.analysis.local)
         self.loop_walk = walk
-        self.env = {name: value._replace(node=(value.node[0], self) if value.node else None) for name, value in walk.analysis.known.items()}
+        self.env = {
+            name: value._replace(node=(value.node[0], self) if value.node else None)
+            for name, value in walk.analysis.known.items()
+        }
 
     def _plain(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and self._plain(node.value))
@@ -721,7 +940,9 @@ class HeaderWalk(Walk):
             return True
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             known = calls.METHODS.get(node.func.attr)
-            return known is not None and (known.result != "part" or node.func.attr in ("items", "keys", "values"))
+            return known is not None and (
+                known.result != "part" or node.func.attr in ("items", "keys", "values")
+            )
         return False
 
 

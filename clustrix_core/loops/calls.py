@@ -165,7 +165,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "scipy.special": {"array": "*"},
     "scipy.linalg": {"array": "*"},
-    "scipy.fft": {"array": "fft ifft rfft irfft fft2 ifft2 fftn ifftn fftfreq rfftfreq dct idct dst idst next_fast_len"},
+    "scipy.fft": {
+        "array": "fft ifft rfft irfft fft2 ifft2 fftn ifftn fftfreq rfftfreq dct idct dst idst next_fast_len"
+    },
     "scipy.fftpack": {"array": "fft ifft rfft irfft fft2 ifft2 dct idct fftfreq"},
     "scipy.ndimage": {
         "array": "affine_transform binary_closing binary_dilation binary_erosion binary_fill_holes binary_opening "
@@ -212,7 +214,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "mahalanobis minkowski pdist! sqeuclidean squareform"
     },
     "scipy.cluster.hierarchy": {"array": "cophenet fcluster linkage"},
-    "scipy.sparse": {"new": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack vstack identity"},
+    "scipy.sparse": {
+        "new": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack vstack identity"
+    },
     "scipy.sparse.linalg": {"own": "spsolve expm"},
 }
 
@@ -262,7 +266,9 @@ _METHODS: dict[str, str] = {
     "own~": _RANDOM,
 }
 
-READS_STATUS = frozenset({"exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink"})
+READS_STATUS = frozenset(
+    {"exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink"}
+)
 
 # What is known to be in the way, and why.
 IN_THE_WAY: dict[str, tuple[str, str]] = {
@@ -310,7 +316,9 @@ WRITING_METHODS = {
 WRITING_OF_PATHS = frozenset({"write_text", "write_bytes"})
 
 # These are told by their argument what to draw.
-SEEDED = frozenset({"default_rng", "Random", "RandomState", "SeedSequence", "PCG64", "MT19937", "Philox", "SFC64"})
+SEEDED = frozenset(
+    {"default_rng", "Random", "RandomState", "SeedSequence", "PCG64", "MT19937", "Philox", "SFC64"}
+)
 
 
 def _entries(groups: dict[str, str]) -> dict[str, Known]:

@@ -28,11 +28,15 @@ def difference(one: Any, other: Any, where: str) -> str:
 
 def _same(one: Any, other: Any) -> bool:
     if hasattr(one, "tobytes") and hasattr(one, "dtype"):
-        return bool(one.dtype == other.dtype and one.shape == other.shape and (one.dtype.hasobject or one.tobytes() == other.tobytes()))
+        return bool(
+            one.dtype == other.dtype
+            and one.shape == other.shape
+            and (one.dtype.hasobject or one.tobytes() == other.tobytes())
+        )
     try:
         if bool(one == other):
             return True
-    except Exception:
+    except Exception:  # noqa: S110 (whatever its own comparison does)
         pass
     import cloudpickle
 

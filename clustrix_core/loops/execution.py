@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from types import FunctionType
@@ -41,7 +41,7 @@ _log = logging.getLogger("clustrix.loops")
 _MISSING = object()
 _FILLED = (list, dict, set, deque, defaultdict, Counter, OrderedDict, bytearray)
 _COUNTED = (int, float, complex, bool, str, bytes, tuple, type(None))
-_SEQUENCES = (
+_SEQUENCES: tuple[type, ...] = (
     list, tuple, str, bytes, bytearray, range, dict, set, frozenset, deque, defaultdict, Counter, OrderedDict,
     type({}.keys()), type({}.values()), type({}.items()),
 )  # fmt: skip
@@ -79,10 +79,12 @@ class Runtime:
 
     def enter(self) -> list[bool]:
         """A call begins: which loops are done as they were written."""
-        off = worker.inside or self._workers < 2 and not self._always and self._mode != "check"
+        off = worker.inside or (self._workers < 2 and not self._always and self._mode != "check")
         return [off] * len(self._parts)
 
-    def loop(self, number: int, header: Any, leaves: tuple[Any, ...], names: dict[str, Any], off: list[bool]) -> Iterator[Step]:
+    def loop(
+        self, number: int, header: Any, leaves: tuple[Any, ...], names: dict[str, Any], off: list[bool]
+    ) -> Iterator[Step]:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
         part = self._parts[number]
         wanted = {*part.loop.inputs, *part.loop.accumulators}
@@ -90,7 +92,9 @@ class Runtime:
         run = Run(self, part, header, leaves, kept)
         return run.steps(off, number)
 
-    def listcomp(self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], list[Any]]) -> list[Any]:
+    def listcomp(
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], list[Any]]
+    ) -> list[Any]:
         """A list comprehension."""
         found: list[Any] = []
         for stage, logs in self.loop(number, header, leaves, names, off):
@@ -98,7 +102,9 @@ class Runtime:
             found += [values[0] for _, values in logs]
         return found
 
-    def setcomp(self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], set[Any]]) -> set[Any]:
+    def setcomp(
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], set[Any]]
+    ) -> set[Any]:
         """A set comprehension."""
         found: set[Any] = set()
         for stage, logs in self.loop(number, header, leaves, names, off):
@@ -106,7 +112,9 @@ class Runtime:
             found.update([values[0] for _, values in logs])
         return found
 
-    def dictcomp(self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], Any]) -> dict[Any, Any]:
+    def dictcomp(
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], Any]
+    ) -> dict[Any, Any]:
         """A dict comprehension."""
         found: dict[Any, Any] = {}
         for stage, logs in self.loop(number, header, leaves, names, off):
@@ -114,10 +122,14 @@ class Runtime:
             found.update([values[0] for _, values in logs])
         return found
 
-    def genexp(self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], Any]) -> Iterator[Any]:
+    def genexp(
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], Any]
+    ) -> Iterator[Any]:
         """A generator expression."""
         steps = self.loop(number, header, leaves, names, off)
-        return itertools.chain.from_iterable(itertools.chain(serial(stage), (values[0] for _, values in logs)) for stage, logs in steps)
+        return itertools.chain.from_iterable(
+            itertools.chain(serial(stage), (values[0] for _, values in logs)) for stage, logs in steps
+        )
 
 
 class Chunk:
@@ -130,7 +142,9 @@ class Chunk:
 class Run:
     """One run of one loop."""
 
-    def __init__(self, runtime: Runtime, part: Part, header: Any, leaves: tuple[Any, ...], names: dict[str, Any]) -> None:
+    def __init__(
+        self, runtime: Runtime, part: Part, header: Any, leaves: tuple[Any, ...], names: dict[str, Any]
+    ) -> None:
         self._runtime, self._part, self._loop = runtime, part, part.loop
         self._leaves, self._names = leaves, names
         self._header = header
@@ -206,9 +220,18 @@ class Run:
                 return f"{name} isn't set"
             value = self._names[name]
             kind = type(value)
-            if kind not in _FILLED and kind not in _COUNTED and kind.__module__ not in ("numpy", "decimal", "fractions", "pandas") and not kind.__module__.startswith("pandas."):
+            if (
+                kind not in _FILLED
+                and kind not in _COUNTED
+                and kind.__module__ not in ("numpy", "decimal", "fractions", "pandas")
+                and not kind.__module__.startswith("pandas.")
+            ):
                 return f"{name} is a {kind.__qualname__}"
-            if kind is defaultdict and value.default_factory is not None and value.default_factory.__module__ != "builtins":
+            if (
+                kind is defaultdict
+                and value.default_factory is not None
+                and value.default_factory.__module__ != "builtins"
+            ):
                 return f"{name} makes its values by a function"
             if kind.__name__ == "ndarray" and (value.dtype.hasobject or self._loop.facts.late):
                 return f"{name} is an array, and what is stored in it may change afterwards"
@@ -218,7 +241,7 @@ class Run:
 
     # the beginning
 
-    def _begin(self, it: Iterator[Any], off: list[bool], number: int) -> Iterator[Any]:
+    def _begin(self, it: Iterator[Any], off: list[bool], number: int) -> Generator[Step, None, bool]:
         """Do some iterations, and say whether the rest is worth handing over."""
         done, size, began = 0, 1, time.perf_counter()
         while True:
@@ -318,8 +341,14 @@ class Run:
         objects = sent.objects()
         if sets:
             for value in objects:
-                if type(value) in (set, frozenset) and id(value) not in asked and id(value) not in sent.constants:
-                    raise Unfit("there is a set among what it reads, and its order may be another there: sort it")
+                if (
+                    type(value) in (set, frozenset)
+                    and id(value) not in asked
+                    and id(value) not in sent.constants
+                ):
+                    raise Unfit(
+                        "there is a set among what it reads, and its order may be another there: sort it"
+                    )
         if not filled:
             return
         touched = {id(value) for value in filled}
@@ -404,7 +433,15 @@ class Run:
 
     def _hand_over(self, items: list[Any]) -> Chunk:
         try:
-            sent = Sent(items, partial(Sender, sources=self._runtime._sources, facts=self._loop.facts, approved=self._part.approved))
+            sent = Sent(
+                items,
+                partial(
+                    Sender,
+                    sources=self._runtime._sources,
+                    facts=self._loop.facts,
+                    approved=self._part.approved,
+                ),
+            )
             if not sending.atoms(items):
                 self._check(sent, set())
             return Chunk(items, sent, pool.submit(self._workers, self._order(sent.data)))
@@ -412,7 +449,7 @@ class Run:
             _log.info("%s: %s", self._part.name, error)
             return Chunk(items, None, None)
 
-    def _take_over(self, chunk: Chunk) -> Iterator[Any]:
+    def _take_over(self, chunk: Chunk) -> Generator[Step, None, str]:
         """Have what a chunk logged happen; say why the rest is to be done here, if so."""
         if chunk.future is None:
             yield chunk.items, ()
@@ -429,7 +466,9 @@ class Run:
         assert work is not None
         assert sent is not None
         try:
-            answer = worker.Reader(data, lambda where, place: (work if where == "w" else sent).original(place)).read()
+            answer = worker.Reader(
+                data, lambda where, place: (work if where == "w" else sent).original(place)
+            ).read()
         except Exception as error:
             yield chunk.items, ()
             return f"{type(error).__name__}: {error}"
@@ -476,7 +515,11 @@ class Run:
                 continue
             mine = worker.iterate(here, items)
             self._compare(first, mine, there)
-            outs = [(len(self._loop.effects) + n, (mine.outs[name],)) for n, name in enumerate(self._loop.outs) if name in mine.outs]
+            outs = [
+                (len(self._loop.effects) + n, (mine.outs[name],))
+                for n, name in enumerate(self._loop.outs)
+                if name in mine.outs
+            ]
             yield (), replayed(mine.log + outs, self._part.iterate.__globals__)
             if mine.done < len(items):
                 yield items[mine.done :], ()
@@ -494,9 +537,13 @@ class Run:
                 f"{self._part.name}: iteration {first + min(mine.done, there.done)} ends with "
                 f"{mine.reason or 'nothing'} here, and with {there.reason or 'nothing'} in another process"
             )
-        found = difference(mine.log, there.log, "what it logs") or difference(mine.outs, there.outs, "its variables")
+        found = difference(mine.log, there.log, "what it logs") or difference(
+            mine.outs, there.outs, "its variables"
+        )
         if found:
-            raise LoopError(f"{self._part.name}: between iterations {first} and {first + mine.done - 1} the runs differ in {found}")
+            raise LoopError(
+                f"{self._part.name}: between iterations {first} and {first + mine.done - 1} the runs differ in {found}"
+            )
 
 
 class _Here:

@@ -24,6 +24,7 @@ SHARED, OUTER, OWN = range(3)
 UNKNOWN: Any = type("Unknown", (), {"__repr__": lambda _: "UNKNOWN"})()
 DEEPEST = 40  # calls within calls
 
+_CALLABLE = frozenset({"key", "func", "fun", "jac", "aggfunc", "repl"})
 _KEEP = calls.IMMUTABLE | {"array", "file", "generator"}  # these hold nothing that others could see
 _LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
@@ -110,7 +111,9 @@ class Proof:
 
     # functions
 
-    def call(self, function: FunctionType, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST) -> Value:
+    def call(
+        self, function: FunctionType, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST
+    ) -> Value:
         """Walk a function of the user's for these arguments."""
         if getattr(function, MARK, False):
             self.facts.assume(f"{function.__qualname__} is independent (declared)")
@@ -138,12 +141,19 @@ class Proof:
         name: str,
     ) -> Value:
         bound = _bound(node.args, args, keywords)
-        key = (id(node), tuple((n, v.own, v.kind, id(v.live), id(v.node and v.node[0])) for n, v in sorted(bound.items())))
+        key = (
+            id(node),
+            tuple((n, v.own, v.kind, id(v.live), id(v.node and v.node[0])) for n, v in sorted(bound.items())),
+        )
         if isinstance(node, ast.AsyncFunctionDef):
-            raise Refused("async", name, f"{name} is asynchronous", "call plain functions", getattr(at, "lineno", 0))
+            raise Refused(
+                "async", name, f"{name} is asynchronous", "call plain functions", getattr(at, "lineno", 0)
+            )
         if key not in self._known:
             if self._depth >= DEEPEST:
-                return self.unknown("too-deep", name, f"{name} is called too deep down", "declare it with @independent", at)
+                return self.unknown(
+                    "too-deep", name, f"{name} is called too deep down", "declare it with @independent", at
+                )
             self._known[key] = Value(), True  # while it is walked: recursion
             self._depth += 1
             try:
@@ -156,7 +166,9 @@ class Proof:
                     refusal.message += f", in {name}"
                 raise
             except RecursionError:
-                raise Refused("too-deep", name, f"{name} is too intricate", "declare it with @independent") from None
+                raise Refused(
+                    "too-deep", name, f"{name} is too intricate", "declare it with @independent"
+                ) from None
             finally:
                 self._depth -= 1
         elif self.facts.mutates and self.facts.stored:
@@ -170,7 +182,9 @@ class Proof:
 
     # classes
 
-    def instance(self, cls: type, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST) -> Value:
+    def instance(
+        self, cls: type, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST
+    ) -> Value:
         """What making an object of a class of the user's does."""
         self.check_class(cls, walk, at)
         made = Value(OUTER, "instance", cls)
@@ -178,7 +192,11 @@ class Proof:
         if all(value.own == OWN for value in everything):
             made = made._replace(own=OWN)
         init = inspect.getattr_static(cls, "__init__", None)
-        if isinstance(init, FunctionType) and hasattr(cls, "__dataclass_fields__") and definition(init, self.sources) is None:
+        if (
+            isinstance(init, FunctionType)
+            and hasattr(cls, "__dataclass_fields__")
+            and definition(init, self.sources) is None
+        ):
             for one in cls.__dataclass_fields__.values():
                 if callable(one.default_factory):
                     walk.call_live(one.default_factory, [], {}, at)
@@ -221,7 +239,8 @@ class Proof:
                         self.call(member.fget, [me], {}, walk, at)
                 elif isinstance(member, FunctionType) and _implicit(name):
                     if definition(member, self.sources) is None and (
-                        hasattr(cls, "__dataclass_fields__") or member.__module__ in ("dataclasses", "functools", "enum")
+                        hasattr(cls, "__dataclass_fields__")
+                        or member.__module__ in ("dataclasses", "functools", "enum")
                     ):
                         continue  # dataclasses wrote it
                     known = member.__code__.co_argcount - 1
@@ -252,7 +271,11 @@ def surprising(cls: type) -> str:
         for name in ("__del__", "__getattr__", "__getattribute__", "__setattr__", "__reduce__", "__reduce_ex__", "__getstate__",
                      "__setstate__", "__copy__", "__deepcopy__", "__delattr__"):  # fmt: skip
             if name in vars(owner) and not (name == "__setattr__" and hasattr(cls, "__dataclass_fields__")):
-                if hasattr(cls, "__dataclass_fields__") and name in ("__delattr__", "__getstate__", "__setstate__"):
+                if hasattr(cls, "__dataclass_fields__") and name in (
+                    "__delattr__",
+                    "__getstate__",
+                    "__setstate__",
+                ):
                     continue
                 if isinstance(cls, enum.EnumMeta):
                     continue
@@ -323,9 +346,9 @@ def bound_names(nodes: Sequence[ast.AST]) -> set[str]:
             found.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-        elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
+            isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
+        ):
             found.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             found.add(node.rest)
@@ -382,9 +405,7 @@ class Walk:
         outer: the walk of the function around it, whose names it sees.
     """
 
-    def __init__(
-        self, proof: Proof, scope: Scope, local: set[str], outer: Walk | None = None
-    ) -> None:
+    def __init__(self, proof: Proof, scope: Scope, local: set[str], outer: Walk | None = None) -> None:
         self.proof, self.scope, self.local, self.outer = proof, scope, local, outer
         self.env: dict[str, Value] = {}
         self.definite: set[str] = set()
@@ -434,7 +455,13 @@ class Walk:
     def statement(self, node: ast.stmt) -> None:
         method = getattr(self, f"do_{type(node).__name__}", None)
         if method is None:
-            raise self.refuse("unsupported", type(node).__name__, f"{type(node).__name__} can't be followed", "write it plainly", node)
+            raise self.refuse(
+                "unsupported",
+                type(node).__name__,
+                f"{type(node).__name__} can't be followed",
+                "write it plainly",
+                node,
+            )
         method(node)
 
     def _state(self) -> tuple[dict[str, Value], set[str], bool]:
@@ -486,12 +513,20 @@ class Walk:
 
     def do_Global(self, node: ast.Global) -> None:
         raise self.refuse(
-            "global", node.names[0], f"{node.names[0]} is declared global", "pass it as an argument and return it", node
+            "global",
+            node.names[0],
+            f"{node.names[0]} is declared global",
+            "pass it as an argument and return it",
+            node,
         )
 
     def do_Nonlocal(self, node: ast.Nonlocal) -> None:
         raise self.refuse(
-            "nonlocal", node.names[0], f"{node.names[0]} is declared nonlocal", "pass it as an argument and return it", node
+            "nonlocal",
+            node.names[0],
+            f"{node.names[0]} is declared nonlocal",
+            "pass it as an argument and return it",
+            node,
         )
 
     def do_Import(self, node: ast.Import) -> None:
@@ -499,7 +534,13 @@ class Walk:
 
         for alias in node.names:
             if alias.name not in sys.modules or not is_library(alias.name):
-                raise self.refuse("import", alias.name, f"{alias.name} is imported", "import it at the top of the file", node)
+                raise self.refuse(
+                    "import",
+                    alias.name,
+                    f"{alias.name} is imported",
+                    "import it at the top of the file",
+                    node,
+                )
             found = sys.modules[alias.name if alias.asname else alias.name.partition(".")[0]]
             self.bind((alias.asname or alias.name).partition(".")[0], Value(SHARED, "module", found))
 
@@ -508,7 +549,11 @@ class Walk:
 
         if node.level or node.module not in sys.modules or not is_library(node.module or ""):
             raise self.refuse(
-                "import", node.module or ".", f"{node.module or '.'} is imported", "import it at the top of the file", node
+                "import",
+                node.module or ".",
+                f"{node.module or '.'} is imported",
+                "import it at the top of the file",
+                node,
             )
         for alias in node.names:
             live = getattr(sys.modules[node.module], alias.name, UNKNOWN)
@@ -516,14 +561,18 @@ class Walk:
 
     def do_FunctionDef(self, node: ast.FunctionDef) -> None:
         if node.decorator_list:
-            raise self.refuse("closure", node.name, f"{node.name} is decorated", "move it to the top of the file", node)
+            raise self.refuse(
+                "closure", node.name, f"{node.name} is decorated", "move it to the top of the file", node
+            )
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.expr(default)
         self.bind(node.name, Value(SHARED, "function", UNKNOWN, (node, self)))
 
     def do_ClassDef(self, node: ast.ClassDef) -> None:
-        raise self.refuse("closure", node.name, f"the class {node.name} is made", "move it to the top of the file", node)
+        raise self.refuse(
+            "closure", node.name, f"the class {node.name} is made", "move it to the top of the file", node
+        )
 
     def do_Assign(self, node: ast.Assign) -> None:
         value = self.expr(node.value)
@@ -545,8 +594,18 @@ class Walk:
             if old.kind not in calls.IMMUTABLE and old.kind != "array" and value.own != OWN:
                 self.demote()
                 old = self.env.get(target.id, old)
-            kind = old.kind if old.kind == value.kind or old.kind in ("array", "list", "set", "dict", "text") else ""
-            self.bind(target.id, Value(OWN if old.kind in _KEEP and value.own == OWN else min(old.own, max(value.own, OUTER)), kind))
+            kind = (
+                old.kind
+                if old.kind == value.kind or old.kind in ("array", "list", "set", "dict", "text")
+                else ""
+            )
+            self.bind(
+                target.id,
+                Value(
+                    OWN if old.kind in _KEEP and value.own == OWN else min(old.own, max(value.own, OUTER)),
+                    kind,
+                ),
+            )
         else:
             assert isinstance(target, (ast.Attribute, ast.Subscript))
             base = self.expr(target.value)
@@ -622,13 +681,23 @@ class Walk:
                 for name in ("__enter__", "__exit__"):
                     method = inspect.getattr_static(value.live, name, None)
                     if not isinstance(method, FunctionType):
-                        raise self.refuse("unknown-call", name, f"{value.live.__qualname__} has no {name} to follow", "use try", node)
-                    result = self.proof.call(method, [value, *([Value()] * 3 if name == "__exit__" else [])], {}, self, node)
+                        raise self.refuse(
+                            "unknown-call",
+                            name,
+                            f"{value.live.__qualname__} has no {name} to follow",
+                            "use try",
+                            node,
+                        )
+                    result = self.proof.call(
+                        method, [value, *([Value()] * 3 if name == "__exit__" else [])], {}, self, node
+                    )
                     if name == "__enter__":
                         entered = result
                 swallows = True
                 value = entered
-            elif value.kind != "file" and not (value.kind == "own" or value.kind == "array") or value.own == SHARED:
+            elif (
+                value.kind != "file" and not (value.kind == "own" or value.kind == "array")
+            ) or value.own == SHARED:
                 self.proof.unknown(
                     "unknown-call",
                     spelled(item.context_expr),
@@ -677,7 +746,8 @@ class Walk:
             self.definite |= definite if alive else set()
             self.alive = alive and self.alive
 
-    do_TryStar = do_Try
+    def do_TryStar(self, node: Any) -> None:
+        self.do_Try(node)
 
     def do_Match(self, node: ast.Match) -> None:
         subject = self.expr(node.subject)
@@ -707,11 +777,17 @@ class Walk:
     def store(self, target: ast.expr, value: Value, source: ast.expr | None) -> None:
         if isinstance(target, ast.Name):
             if target.id not in self.local:
-                raise self.refuse("global", target.id, f"{target.id} is assigned outside", "return it instead", target)
+                raise self.refuse(
+                    "global", target.id, f"{target.id} is assigned outside", "return it instead", target
+                )
             self.bind(target.id, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
             values = [element(value)] * len(target.elts)
-            if isinstance(source, (ast.Tuple, ast.List)) and len(source.elts) == len(target.elts) and value.kind == "tuple":
+            if (
+                isinstance(source, (ast.Tuple, ast.List))
+                and len(source.elts) == len(target.elts)
+                and value.kind == "tuple"
+            ):
                 values = [self.quiet(one) for one in source.elts]
             for one, part in zip(target.elts, values, strict=True):
                 self.store(one, part, None)
@@ -747,7 +823,9 @@ class Walk:
 
     def closure(self, node: ast.AST) -> Refused:
         name = spelled(node) if isinstance(node, ast.expr) else ""
-        return self.refuse("closure", name, "a function that was made here is kept", "move it to the top of the file", node)
+        return self.refuse(
+            "closure", name, "a function that was made here is kept", "move it to the top of the file", node
+        )
 
     def changes(self, target: ast.expr, node: ast.AST) -> Refused:
         name = spelled(target)
@@ -766,7 +844,13 @@ class Walk:
     def expr(self, node: ast.expr) -> Value:
         method = getattr(self, f"of_{type(node).__name__}", None)
         if method is None:
-            raise self.refuse("unsupported", type(node).__name__, f"{type(node).__name__} can't be followed", "write it plainly", node)
+            raise self.refuse(
+                "unsupported",
+                type(node).__name__,
+                f"{type(node).__name__} can't be followed",
+                "write it plainly",
+                node,
+            )
         value: Value = method(node)
         return value
 
@@ -837,7 +921,11 @@ class Walk:
         for left, operator, right in zip(operands, node.ops, operands[1:], strict=False):
             if isinstance(operator, (ast.Is, ast.IsNot)) and not any(map(self._singleton, (left, right))):
                 raise self.refuse(
-                    "identity", spelled(node), f"{spelled(node)} tells objects apart that are equal", "use == instead", node
+                    "identity",
+                    spelled(node),
+                    f"{spelled(node)} tells objects apart that are equal",
+                    "use == instead",
+                    node,
                 )
         for number, operand in enumerate(operands):
             asked = number and isinstance(node.ops[number - 1], (ast.In, ast.NotIn))
@@ -953,7 +1041,10 @@ class Walk:
         return self._comprehension(node, [node.key, node.value], "dict")
 
     def _comprehension(
-        self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, parts: list[ast.expr], kind: str
+        self,
+        node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp,
+        parts: list[ast.expr],
+        kind: str,
     ) -> Value:
         first = self.iterated(node.generators[0].iter)
         names = bound_names([generator.target for generator in node.generators])
@@ -969,7 +1060,9 @@ class Walk:
         for value, part in zip(values, parts, strict=True):
             if value.kind == "function":
                 raise self.closure(part)
-        return Value(OWN if all(value.own == OWN for value in values) and kind != "generator" else OUTER, kind)
+        return Value(
+            OWN if all(value.own == OWN for value in values) and kind != "generator" else OUTER, kind
+        )
 
     def iterated(self, node: ast.expr) -> Value:
         """What is gone through."""
@@ -1046,7 +1139,11 @@ class Walk:
             return self.call_known(*found, args, keywords, at)
         module = getattr(live, "__module__", None) or type(live).__module__
         name = getattr(live, "__qualname__", getattr(live, "__name__", type(live).__qualname__))
-        if isinstance(live, type) and issubclass(live, BaseException) and (is_library(live.__module__) or live.__init__ is BaseException.__init__):
+        if (
+            isinstance(live, type)
+            and issubclass(live, BaseException)
+            and (is_library(live.__module__) or live.__init__ is BaseException.__init__)
+        ):
             return Value(self._least(args, keywords))
         reason = calls.in_the_way(module, name)
         if live is open or (module == "_io" and name == "open"):
@@ -1057,7 +1154,9 @@ class Walk:
             return self.call_known("numpy", name, calls.Known("array"), args, keywords, at)
         if isinstance(live, MethodType):
             if isinstance(live.__func__, FunctionType) and not is_library(module):
-                return self.proof.call(live.__func__, [live_value(live.__self__, Value()), *args], keywords, self, at)
+                return self.proof.call(
+                    live.__func__, [live_value(live.__self__, Value()), *args], keywords, self, at
+                )
             if self._is_logger(live.__self__) and name.rpartition(".")[2] in _LOGGING:
                 return NONE
         if isinstance(live, FunctionType) and module == "logging" and name in _LOGGING:
@@ -1070,12 +1169,20 @@ class Walk:
             return self.proof.instance(live, args, keywords, self, at)
         if reason is not None:
             return self.proof.unknown(
-                reason[0], name, f"{name} {reason[1]}", _REMEDIES.get(reason[0], "call it outside the loop"), at
+                reason[0],
+                name,
+                f"{name} {reason[1]}",
+                _REMEDIES.get(reason[0], "call it outside the loop"),
+                at,
             )
-        if not isinstance(live, (FunctionType, BuiltinFunctionType, type)) and not is_library(type(live).__module__):
+        if not isinstance(live, (FunctionType, BuiltinFunctionType, type)) and not is_library(
+            type(live).__module__
+        ):
             method = inspect.getattr_static(type(live), "__call__", None)
             if isinstance(method, FunctionType):
-                return self.proof.call(method, [Value(SHARED, "instance", type(live)), *args], keywords, self, at)
+                return self.proof.call(
+                    method, [Value(SHARED, "instance", type(live)), *args], keywords, self, at
+                )
         return self.unknown_call(at.func if isinstance(at, ast.Call) else ast.Name(name), at)
 
     @staticmethod
@@ -1094,13 +1201,23 @@ class Walk:
         return OWN if all(value.own == OWN for value in (*args, *keywords.values())) else OUTER
 
     def call_known(
-        self, module: str, name: str, known: calls.Known, args: list[Value], keywords: dict[str, Value], at: ast.AST
+        self,
+        module: str,
+        name: str,
+        known: calls.Known,
+        args: list[Value],
+        keywords: dict[str, Value],
+        at: ast.AST,
     ) -> Value:
         """Call what is in the table."""
         line = at
         if name in calls.SEEDED and not args and not keywords:
             raise self.refuse(
-                "random-state", name, f"{name}() draws what nobody can draw again", "give it a seed that differs by iteration", line
+                "random-state",
+                name,
+                f"{name}() draws what nobody can draw again",
+                "give it a seed that differs by iteration",
+                line,
             )
         if name == "print" and module == "builtins":
             self._check_print(at)
@@ -1117,7 +1234,13 @@ class Walk:
         if module == "builtins" and name in ("defaultdict", "type") and len(args) > 1:
             raise self.refuse("dynamic-code", name, "a class is made", "move it to the top of the file", at)
         if name == "iter" and len(args) > 1:
-            raise self.refuse("unknown-call", name, "iter calls a function again and again", "use a while loop in a function", at)
+            raise self.refuse(
+                "unknown-call",
+                name,
+                "iter calls a function again and again",
+                "use a while loop in a function",
+                at,
+            )
         return self.result_of(known, args, keywords)
 
     def result_of(self, known: calls.Known, args: list[Value], keywords: dict[str, Value]) -> Value:
@@ -1133,21 +1256,35 @@ class Walk:
                 everything = [*args, *keywords.values()]
                 kinds = {value.kind for value in everything}
                 kind = kinds.pop() if len(kinds) == 1 else ""
-                return Value(OWN, kind if kind in _KEEP else "") if least == OWN else Value(SHARED, "array" if kind == "array" else "")
+                return (
+                    Value(OWN, kind if kind in _KEEP else "")
+                    if least == OWN
+                    else Value(SHARED, "array" if kind == "array" else "")
+                )
             case "new":
                 return Value(least)
         return Value(least, known.result)
 
     def _check_keywords(self, name: str, keywords: dict[str, Value], at: ast.AST) -> None:
         for keyword, value in keywords.items():
-            if keyword in ("out", "output") and value.kind != "none" and (value.own == SHARED or value.kind in ("", "tuple")):
+            if (
+                keyword in ("out", "output")
+                and value.kind != "none"
+                and (value.own == SHARED or value.kind in ("", "tuple"))
+            ):
                 if value.kind == "" and value.own >= OUTER:
                     continue
                 if value.live is not UNKNOWN and isinstance(value.live, type):
                     continue
                 if keyword == "output" and value.kind == "text":
                     continue
-                raise self.refuse("mutates-shared", keyword, f"{name} writes its result into {keyword}=", "let it return a new one", at)
+                raise self.refuse(
+                    "mutates-shared",
+                    keyword,
+                    f"{name} writes its result into {keyword}=",
+                    "let it return a new one",
+                    at,
+                )
 
     def _change_first(self, name: str, args: list[Value], at: ast.AST) -> None:
         if not args or args[0].own == SHARED:
@@ -1162,30 +1299,31 @@ class Walk:
     ) -> None:
         """Functions among the arguments are called with who knows what."""
         for value in (*args, *keywords.values()):
-            if value.kind == "function" or isinstance(value.live, (FunctionType, MethodType)):
-                self._call_anyhow(value, at)
-            elif calls_them and value.live is not UNKNOWN and callable(value.live) and value.kind != "instance":
+            if (
+                value.kind == "function"
+                or isinstance(value.live, (FunctionType, MethodType))
+                or (
+                    calls_them
+                    and value.live is not UNKNOWN
+                    and callable(value.live)
+                    and value.kind != "instance"
+                )
+            ):
                 self._call_anyhow(value, at)
         if not calls_them:
             return
-        where = args[:2] if name in ("map", "filter", "reduce", "minimize", "sorted") else args
-        given = list(zip(where, at.args, strict=False)) if isinstance(at, ast.Call) else []
         if isinstance(at, ast.Call):
-            given += [(keywords[one.arg], one.value) for one in at.keywords if one.arg in ("key", "func", "fun", "jac", "default", "sub", "aggfunc")]
-        suspects = self._callables(name, given)
-        for value, node in suspects:
-            if value.kind == "" and value.live is UNKNOWN and value.own == SHARED:
-                self.unknown_call(node, at)
+            named = [(keywords[one.arg], one.value) for one in at.keywords if one.arg in _CALLABLE]
+            for value, node in (*self._callables(name, list(zip(args, at.args, strict=False))), *named):
+                if value.kind == "" and value.live is UNKNOWN and value.own == SHARED:
+                    self.unknown_call(node, at)
 
     @staticmethod
     def _callables(name: str, given: list[tuple[Value, ast.expr]]) -> list[tuple[Value, ast.expr]]:
-        """The arguments that are called, of those given."""
-        if name in ("max", "min", "sorted", "sort", "nlargest", "nsmallest", "merge", "groupby", "accumulate"):
-            keyed = given if name in ("accumulate", "groupby") else []
-            return [one for one in given if one not in keyed and False] + keyed[1:2]
-        if name in ("sub", "subn", "replace"):
-            return [one for one in given if False]
-        return given[:1]
+        """The positional arguments that are called, of those given."""
+        if name in ("max", "min", "sorted", "sort", "nlargest", "nsmallest", "merge"):
+            return []
+        return given[1:2] if name in ("accumulate", "groupby") else given[:1]
 
     def _call_anyhow(self, value: Value, at: ast.AST) -> None:
         if value.node is not None:
@@ -1207,7 +1345,9 @@ class Walk:
         else:
             found = calls.known_function(live)
             if found is not None and (found[2].changes or found[1] in calls.SEEDED):
-                raise self.refuse("mutates-shared", found[1], f"{found[1]} changes its argument", "write a loop", at)
+                raise self.refuse(
+                    "mutates-shared", found[1], f"{found[1]} changes its argument", "write a loop", at
+                )
             if found is None and not (isinstance(live, type) and live.__module__ == "builtins"):
                 self.call_live(live, [Value()], {}, at)
 
@@ -1216,7 +1356,11 @@ class Walk:
             for keyword in at.keywords:
                 if keyword.arg == "file":
                     value = self.expr(keyword.value)
-                    if value.own == SHARED and ast.unparse(keyword.value) not in ("sys.stdout", "sys.stderr", "None"):
+                    if value.own == SHARED and ast.unparse(keyword.value) not in (
+                        "sys.stdout",
+                        "sys.stderr",
+                        "None",
+                    ):
                         raise self.refuse(
                             "writes-files", spelled(keyword.value), "print writes to a file that iterations share",
                             "collect the lines, and write them after the loop", at,
@@ -1227,15 +1371,31 @@ class Walk:
     def open(self, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> Value:
         mode: ast.expr | None = None
         if isinstance(at, ast.Call):
-            mode = at.args[1] if len(at.args) > 1 else next((one.value for one in at.keywords if one.arg == "mode"), None)
+            mode = (
+                at.args[1]
+                if len(at.args) > 1
+                else next((one.value for one in at.keywords if one.arg == "mode"), None)
+            )
             starred = "*" in keywords
-            if starred or not (mode is None or (isinstance(mode, ast.Constant) and isinstance(mode.value, str))):
-                self.proof.unknown("writes-files", "open", "nobody knows how the file is opened", "write the mode as a constant", at)
+            if starred or not (
+                mode is None or (isinstance(mode, ast.Constant) and isinstance(mode.value, str))
+            ):
+                self.proof.unknown(
+                    "writes-files",
+                    "open",
+                    "nobody knows how the file is opened",
+                    "write the mode as a constant",
+                    at,
+                )
         text = mode.value if isinstance(mode, ast.Constant) else "r"
         if isinstance(text, str) and set(text) & set("wxa+"):
             if set(text) & set("a+"):
                 raise self.refuse(
-                    "writes-files", "open", f"a file is opened with {text!r}", "collect the results, and write them after the loop", at
+                    "writes-files",
+                    "open",
+                    f"a file is opened with {text!r}",
+                    "collect the results, and write them after the loop",
+                    at,
                 )
             self.write_file(at, 0)
         return Value(OWN, "file")
@@ -1272,7 +1432,11 @@ class Walk:
                 return NONE
         if isinstance(function.value, ast.Call) and ast.unparse(function.value.func) == "super":
             return self.unknown_call(function, node)
-        if isinstance(function.value, ast.Attribute) and ast.unparse(function.value) in ("sys.stdout", "sys.stderr") and name in ("write", "flush"):
+        if (
+            isinstance(function.value, ast.Attribute)
+            and ast.unparse(function.value) in ("sys.stdout", "sys.stderr")
+            and name in ("write", "flush")
+        ):
             return NUMBER
         if name in calls.WRITING_METHODS and args:
             return self.write_file(node, calls.WRITING_METHODS[name])
@@ -1298,7 +1462,13 @@ class Walk:
         if name in calls.READS_STATUS or name in ("iterdir", "glob", "rglob"):
             self.facts.looks = True
         if name == "sample" and "random_state" not in keywords:
-            raise self.refuse("random-state", name, f"{name} draws from a generator that all share", "pass random_state=", node)
+            raise self.refuse(
+                "random-state",
+                name,
+                f"{name} draws from a generator that all share",
+                "pass random_state=",
+                node,
+            )
         if base.kind == "set" and name not in ("union", "intersection", "difference", "symmetric_difference", "issubset", "issuperset",
                                                "isdisjoint", "copy", "add", "discard", "remove", "update", "clear"):  # fmt: skip
             self._order_of(base)
@@ -1308,7 +1478,9 @@ class Walk:
         self._check_keywords(name, keywords, node)
         self._check_inplace(function, base, node)
         if known.changes or name in ("add", "update", "subtract"):
-            if base.own == SHARED and (known.changes or name == "update" or len(node.args) == 1 and self._statement is node):
+            if base.own == SHARED and (
+                known.changes or name == "update" or (len(node.args) == 1 and self._statement is node)
+            ):
                 raise self._changes_by(function, node)
             if base.own == SHARED and name == "subtract" and self._statement is node:
                 raise self._changes_by(function, node)
@@ -1341,7 +1513,9 @@ class Walk:
 
     def _check_inplace(self, function: ast.Attribute, base: Value, node: ast.Call) -> None:
         for keyword in node.keywords:
-            if keyword.arg == "inplace" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
+            if keyword.arg == "inplace" and not (
+                isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+            ):
                 if base.own == SHARED:
                     raise self._changes_by(function, node)
                 self._note_change(base)
@@ -1356,7 +1530,11 @@ class Walk:
                 self._call_anyhow(value, node)
         if name in ("apply", "applymap", "agg", "aggregate", "map", "transform", "pipe") and args:
             value = args[0]
-            if value.live is not UNKNOWN and callable(value.live) and not isinstance(value.live, (FunctionType, MethodType)):
+            if (
+                value.live is not UNKNOWN
+                and callable(value.live)
+                and not isinstance(value.live, (FunctionType, MethodType))
+            ):
                 self._call_anyhow(value, node)
             elif value.kind == "" and value.live is UNKNOWN and value.own == SHARED:
                 self.unknown_call(node.args[0], node)
@@ -1371,24 +1549,46 @@ class Walk:
         if isinstance(member, staticmethod) and isinstance(member.__func__, FunctionType):
             return self.proof.call(member.__func__, args, keywords, self, node)
         if isinstance(member, classmethod) and isinstance(member.__func__, FunctionType):
-            return self.proof.call(member.__func__, [live_value(base.live, Value()), *args], keywords, self, node)
+            return self.proof.call(
+                member.__func__, [live_value(base.live, Value()), *args], keywords, self, node
+            )
         known = calls.METHODS.get(name)
-        if member is not None and known is not None and is_library(getattr(member, "__module__", None) or "builtins"):
+        if (
+            member is not None
+            and known is not None
+            and is_library(getattr(member, "__module__", None) or "builtins")
+        ):
             if known.changes and base.own == SHARED:
                 raise self.changes(node.func, node)
             return self.result_of(known, [base, *args], keywords)
         return self.unknown_call(node.func, node)
 
     def _open_path(self, node: ast.Call, keywords: dict[str, Value]) -> Value:
-        mode = node.args[0] if node.args else next((one.value for one in node.keywords if one.arg == "mode"), None)
-        if mode is None or (isinstance(mode, ast.Constant) and isinstance(mode.value, str) and not set(mode.value) & set("wxa+")):
+        mode = (
+            node.args[0]
+            if node.args
+            else next((one.value for one in node.keywords if one.arg == "mode"), None)
+        )
+        if mode is None or (
+            isinstance(mode, ast.Constant)
+            and isinstance(mode.value, str)
+            and not set(mode.value) & set("wxa+")
+        ):
             return Value(OWN, "file")
-        if isinstance(mode, ast.Constant) and mode.value in ("w", "wb", "x", "xb", "wt") and isinstance(node.func, ast.Attribute):
+        if (
+            isinstance(mode, ast.Constant)
+            and mode.value in ("w", "wb", "x", "xb", "wt")
+            and isinstance(node.func, ast.Attribute)
+        ):
             if self.differs(node.func.value):
                 self.facts.writes = True
                 return Value(OWN, "file")
         raise self.refuse(
-            "writes-files", "open", "every iteration may write to the file", "give each iteration a file of its own", node
+            "writes-files",
+            "open",
+            "every iteration may write to the file",
+            "give each iteration a file of its own",
+            node,
         )
 
 

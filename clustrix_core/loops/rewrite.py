@@ -21,10 +21,14 @@ Node = TypeVar("Node", bound=ast.AST)
 def iteration(loop: Loop, function: FunctionType) -> CodeType | None:
     """The code that goes through items, and logs what is to be done to the accumulators."""
     assert loop.body is not None
-    body = [changed(node, {key: effect.logged for key, effect in loop.effects.items()}) for node in loop.body.body]
+    body = [
+        changed(node, {key: effect.logged for key, effect in loop.effects.items()}) for node in loop.body.body
+    ]
     made = ast.FunctionDef(
         function.__code__.co_name,
-        ast.arguments([], [ast.arg(name) for name in (ITEMS, LOG, KEEP, LOCALS, *loop.inputs)], None, [], [], None, []),
+        ast.arguments(
+            [], [ast.arg(name) for name in (ITEMS, LOG, KEEP, LOCALS, *loop.inputs)], None, [], [], None, []
+        ),
         [
             ast.For(loop.body.target, ast.Name(ITEMS, ast.Load()), _flat(body), []),
             ast.Return(ast.Call(ast.Name(LOCALS, ast.Load()), [], [])),
@@ -63,11 +67,16 @@ def _statement(number: int, loop: Loop) -> list[ast.stmt]:
     assert isinstance(node, ast.For)
     steps, stage, logs = (f"_clx_{name}_{number}" for name in ("steps", "stage", "logs"))
     header, leaves = _header(number, loop)
-    start = ast.Assign([ast.Name(steps, ast.Store())], _call("loop", ast.Constant(number), header, leaves, _locals(), _name(OFF)))
+    start = ast.Assign(
+        [ast.Name(steps, ast.Store())],
+        _call("loop", ast.Constant(number), header, leaves, _locals(), _name(OFF)),
+    )
     serial = ast.For(node.target, _name(stage), node.body, [])
     cases: list[tuple[int, ast.stmt]] = [(effect.site, effect.replayed) for effect in loop.effects.values()]
     for place, out in enumerate(loop.outs):
-        assign = ast.Assign([ast.Name(out, ast.Store())], ast.Subscript(_name(VALUES), ast.Constant(0), ast.Load()))
+        assign = ast.Assign(
+            [ast.Name(out, ast.Store())], ast.Subscript(_name(VALUES), ast.Constant(0), ast.Load())
+        )
         cases.append((len(loop.effects) + place, assign))
     turns: list[ast.stmt] = [serial]
     if cases:
@@ -97,7 +106,12 @@ def _comprehension(number: int, loop: Loop) -> ast.expr:
         **{**{name: getattr(node, name) for name in node._fields}, "generators": [first, *others]}
     )
     serial = ast.Lambda(ast.arguments([], [ast.arg(stage)], None, [], [], None, []), inner)
-    how = {ast.ListComp: "listcomp", ast.SetComp: "setcomp", ast.DictComp: "dictcomp", ast.GeneratorExp: "genexp"}
+    how = {
+        ast.ListComp: "listcomp",
+        ast.SetComp: "setcomp",
+        ast.DictComp: "dictcomp",
+        ast.GeneratorExp: "genexp",
+    }
     call = _call(how[type(node)], ast.Constant(number), header, leaves, _locals(), _name(OFF), serial)
     _place(call, node)
     return call
@@ -140,7 +154,9 @@ def changed(node: Any, replaced: Any) -> Any:
     if isinstance(node, list):
         return _flat([changed(item, replaced) for item in node])
     if isinstance(node, ast.AST):
-        made = type(node)(**{name: changed(getattr(node, name), replaced) for name in node._fields if hasattr(node, name)})
+        made = type(node)(
+            **{name: changed(getattr(node, name), replaced) for name in node._fields if hasattr(node, name)}
+        )
         return ast.copy_location(made, node) if "lineno" in node._attributes else made
     return node
 

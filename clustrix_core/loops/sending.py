@@ -21,7 +21,7 @@ _BUILTIN = frozenset({
     "complex", "range", "slice", "code", "cell", "ellipsis", "NotImplementedType", "NoneType", "bytearray", "mappingproxy",
     "builtin_function_or_method", "method_descriptor", "wrapper_descriptor", "getset_descriptor", "member_descriptor",
     "classmethod", "staticmethod", "property", "function", "type", "method", "module", "object", "classmethod_descriptor",
-    "method-wrapper", "PickleBuffer", "getset_descriptor",
+    "method-wrapper", "PickleBuffer",
 })  # fmt: skip
 _LIBRARIES = frozenset({
     "numpy", "pandas", "scipy", "datetime", "decimal", "_decimal", "fractions", "pathlib", "collections", "re", "uuid", "enum",
@@ -68,7 +68,11 @@ class Sender(cloudpickle.Pickler):  # type: ignore[misc]
             if is_library(obj.__name__):
                 return super().reducer_override(obj)
             names = sorted(self._facts.modules.get(obj.__name__, ()))
-            return _module, (obj.__name__,), {name: getattr(obj, name) for name in names if hasattr(obj, name)}
+            return (
+                _module,
+                (obj.__name__,),
+                {name: getattr(obj, name) for name in names if hasattr(obj, name)},
+            )
         if kind is types.CodeType:
             self.constants.update(id(one) for one in obj.co_consts)
         self._check(obj, kind)
@@ -165,5 +169,8 @@ def changeable(values: list[Any]) -> set[int]:
     return {
         id(value)
         for value in values
-        if type(value) in _HOLDING or (hasattr(value, "__dict__") and not isinstance(value, (type, types.FunctionType, types.ModuleType)))
+        if type(value) in _HOLDING
+        or (
+            hasattr(value, "__dict__") and not isinstance(value, (type, types.FunctionType, types.ModuleType))
+        )
     }

@@ -1,7 +1,6 @@
 """The source of functions, checked against the code that runs."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -98,7 +97,11 @@ def compiled(node: Definition | ast.Lambda, function: FunctionType, *more: str) 
         inner = ast.Expr(node)
     else:
         inner = type(node)(
-            **{name: getattr(node, name) for name in node._fields if name not in ("decorator_list", "returns")},
+            **{
+                name: getattr(node, name)
+                for name in node._fields
+                if name not in ("decorator_list", "returns")
+            },
             decorator_list=[],
             returns=None,
         )
@@ -187,7 +190,7 @@ def is_library(module: str) -> bool:
     file = getattr(found, "__file__", None)
     if root == "__main__" or found is None or file is None:
         return False
-    return file.startswith(_library_folders())
+    return str(file).startswith(_library_folders())
 
 
 def globals_named(code: CodeType) -> Iterator[str]:

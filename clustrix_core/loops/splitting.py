@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CellType, FunctionType, MethodType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from clustrix_core.errors import LoopError
 from clustrix_core.loops.analysis import Analysis
@@ -60,7 +58,7 @@ def explain(function: Any, *, trust: bool = False) -> Explanation:
     if reason:
         code = getattr(target, "__code__", None)
         return Explanation(name, code.co_filename if code else "", {}, (), reason)
-    target = target.__func__ if isinstance(target, MethodType) else target
+    target = cast("FunctionType", target.__func__ if isinstance(target, MethodType) else target)
     node: Any = definition(target, given.sources)
     source = source_of(target, given.sources)
     assert source is not None
@@ -116,7 +114,8 @@ def split(function: Any, *, workers: int, mode: Mode = True, always: bool = Fals
     analysis = Analysis(target, node, given.sources, mode == "trust")
     if mode == "require":
         _require(target, [loop.verdict for loop in analysis.loops])
-    return _made(analysis, given.sources, workers, mode, always)
+    made: Callable[..., Any] = _made(analysis, given.sources, workers, mode, always)
+    return made
 
 
 def _require(function: FunctionType, verdicts: list[Verdict]) -> None:
@@ -150,9 +149,11 @@ def _made(analysis: Analysis, sources: Sources, workers: int, mode: Mode, always
 
 def _iterating(function: FunctionType, code: Any) -> FunctionType:
     own = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    made = FunctionType(code, function.__globals__, function.__name__, None, tuple(own[name] for name in code.co_freevars))
+    made = FunctionType(
+        code, function.__globals__, function.__name__, None, tuple(own[name] for name in code.co_freevars)
+    )
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     return made
 
 
-__all__ = ["Plan", "explain", "functools", "inspect", "plan", "split"]
+__all__ = ["Plan", "explain", "plan", "split"]

@@ -108,9 +108,7 @@ def _packed(answer: Answer, work: Work, known: dict[int, tuple[str, int, Any]]) 
     try:
         (_Aliasing if work.aliases else _Packer)(buffer, known).dump(answer)
     except Exception as error:
-        return pickle.dumps(
-            Answer([], {}, 0, f"abandoned: {type(error).__name__}: {error}", answer.seconds)
-        )
+        return pickle.dumps(Answer([], {}, 0, f"abandoned: {type(error).__name__}: {error}", answer.seconds))
     return buffer.getvalue()
 
 
@@ -184,7 +182,9 @@ class capturing:  # noqa: N801 (used as a function)
         self._warnings.__enter__()
         log = self._log
 
-        def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        def show(
+            message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+        ) -> None:
             log.append((WARNING, (message, category, filename, lineno)))
 
         warnings.showwarning = show
@@ -306,7 +306,9 @@ class _Aliasing(_Packer):
     def __init__(self, file: io.BytesIO, known: dict[int, tuple[str, int, Any]]) -> None:
         super().__init__(file, known)
         kinds = (list, dict, set, frozenset, tuple, bytearray)
-        places = {key: found[:2] for key, found in known.items() if type(found[2]) in kinds and found[2] != ()}
+        places = {
+            key: found[:2] for key, found in known.items() if type(found[2]) in kinds and found[2] != ()
+        }
         self._places = places
 
     def persistent_id(self, obj: Any) -> Any:
