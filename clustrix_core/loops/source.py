@@ -1,13 +1,14 @@
 """The source of functions, checked against the code that runs."""
 
 from __future__ import annotations
+
 import __future__
 
 import ast
 import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -77,19 +78,36 @@ def definition(function: FunctionType, known: Sources) -> Definition | ast.Lambd
     found = []
     for node in ast.walk(tree):
         if isinstance(node, kinds) and getattr(node, "name", "<lambda>") == code.co_name:
-            made = compiled(node, function)
-            if made is not None and _same(made, code):
+            if any(_same(made, code) for made in _as_it_may_stand(node, function)):
                 found.append(node)
     return found[0] if len(found) == 1 or (found and code.co_name != "<lambda>") else None
 
 
-def compiled(node: Definition | ast.Lambda, function: FunctionType, *more: str) -> CodeType | None:
+def _as_it_may_stand(node: Definition | ast.Lambda, function: FunctionType) -> Iterator[CodeType]:
+    """Its code: Python calls methods of what a module imports in another way than those of other globals."""
+    names = [name for name in sorted(_names(function.__code__)) if name in function.__globals__]
+    modules = [name for name in names if isinstance(function.__globals__[name], ModuleType)]
+    for imported in [], modules, names:
+        made = compiled(node, function, imported=imported)
+        if made is not None:
+            yield made
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that code and the code in it mention."""
+    return set(code.co_names).union(*(_names(one) for one in code.co_consts if isinstance(one, CodeType)))
+
+
+def compiled(
+    node: Definition | ast.Lambda, function: FunctionType, *more: str, imported: Sequence[str] = ()
+) -> CodeType | None:
     """The code of a function, as it would be where the original stands.
 
     Args:
         node: the function, changed perhaps.
         function: the original.
         more: free variables that the original hasn't.
+        imported: globals that the module imports.
     """
     free = [*function.__code__.co_freevars, *more]
     inner: ast.stmt
@@ -112,10 +130,15 @@ def compiled(node: Definition | ast.Lambda, function: FunctionType, *more: str) 
         if sys.version_info >= (3, 12):
             inner.type_params = []
     arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
-    factory = ast.FunctionDef("factory", arguments, [inner], [])
+    body: list[ast.stmt] = [inner]
+    if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)) and inner.name not in free:
+        body.insert(0, ast.Global([inner.name]))  # it may call itself
+    factory = ast.FunctionDef("factory", arguments, body, [])
     if sys.version_info >= (3, 12):
         factory.type_params = []
-    module = ast.fix_missing_locations(ast.Module([factory], []))
+    module = ast.fix_missing_locations(
+        ast.Module([*(ast.Import([ast.alias(name)]) for name in imported), factory], [])
+    )
     flags = function.__code__.co_flags & _FLAGS
     try:
         code = compile(module, function.__code__.co_filename, "exec", flags, dont_inherit=True)
