@@ -52,7 +52,7 @@ def registry(cases: dict[str, Case]) -> Callable[..., Callable[[Function], Funct
 
 @functools.cache
 def _compiled(path: Path) -> CodeType:
-    return compile(path.read_text(), str(path), "exec")
+    return compile(path.read_text(), str(path), "exec", dont_inherit=True)
 
 
 def fresh(name: str) -> ModuleType:

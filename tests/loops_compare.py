@@ -191,6 +191,7 @@ def observe(
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
             warnings.resetwarnings()
+            warnings.simplefilter("ignore", ResourceWarning)  # it comes whenever something is collected
             warnings.showwarning = functools.partial(_show, output)
             outcome = _call(function, args)
             process = _process(out, err)

@@ -137,7 +137,7 @@ class Program:
         source = self.source
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         try:
-            exec(compile(source, filename, "exec"), vars(module))
+            exec(compile(source, filename, "exec", dont_inherit=True), vars(module))
             yield module
         finally:
             linecache.cache.pop(filename, None)

@@ -2537,7 +2537,7 @@ def writes_globals(xs):
         globals()["COUNT"] = x
 
 
-@nasty("dynamic unknown")
+@nasty("dynamic unknown world")
 def reads_frame(xs):
     out = []
     for x in xs:
@@ -2600,7 +2600,7 @@ def import_statement_inside(xs):
     return out
 
 
-@nasty("dynamic unknown", EITHER)
+@nasty("dynamic unknown identity", EITHER)
 def by_gc(xs):
     marker = ["marker"]
     out = []
@@ -2778,7 +2778,7 @@ def address_in_text(xs):
     return [repr(shared) == text for x in xs]
 
 
-@nasty("identity unknown", args=given(lambda: ([1, 2, 3],)))
+@nasty("identity unknown world", args=given(lambda: ([1, 2, 3],)))
 def reference_count(xs):
     shared = [1]
     return [sys.getrefcount(shared) > 0 for x in xs]
@@ -3698,7 +3698,7 @@ def loop_in_a_class_body(xs):
     return Body.values, Body.x
 
 
-@nasty("scope shared carried closure")
+@nasty("scope shared carried closure unknown")
 def local_class_counts(xs):
     class Ticket:
         n = 0
