@@ -132,20 +132,20 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "heaviside histogram histogram2d histogramdd hstack hypot identity indices inner insert interp "
         "invert isclose isfinite isin isinf isnan kaiser kron lcm ldexp less less_equal lexsort linspace log "
         "log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace matmul "
-        "maximum mean median meshgrid minimum mod multiply nan_to_num nanargmax nanargmin nancumsum nanmax "
+        "maximum mean median meshgrid minimum mod multiply nanargmax nanargmin nancumsum nanmax "
         "nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar negative nonzero "
-        "not_equal ones ones_like outer packbits pad partition percentile polyfit polyval positive power prod "
-        "ptp quantile rad2deg radians reciprocal remainder repeat resize rint roll rot90 round "
+        "not_equal ones ones_like outer packbits pad percentile polyfit polyval positive power prod "
+        "ptp quantile rad2deg radians reciprocal remainder repeat resize rint roll round "
         "searchsorted select sign signbit sin sinc sinh sort spacing sqrt square stack std subtract sum take "
         "tan tanh tensordot tile trace trapezoid trapz tri tril tril_indices triu triu_indices true_divide "
         "trunc union1d unique unpackbits unravel_index vander var vdot vecdot vstack where zeros zeros_like max min amax "
         "amin array apply_along_axis! fromfunction! piecewise! loadtxt genfromtxt fromstring frombuffer load "
         "array_equal isscalar issubdtype isreal iscomplex bool bool_ int8 int16 int32 int64 uint8 uint16 "
         "uint32 uint64 float16 float32 float64 complex64 complex128 intp longdouble intersect1d setdiff1d "
-        "setxor1d trim_zeros cbrt bitwise_and bitwise_or bitwise_xor bitwise_not left_shift right_shift abs "
+        "setxor1d cbrt bitwise_and bitwise_or bitwise_xor bitwise_not left_shift right_shift abs "
         "pow concat",
         "part": "array_split asarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to "
-        "broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag moveaxis ravel real reshape rollaxis split squeeze "
+        "broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag moveaxis ravel real reshape rot90 trim_zeros rollaxis split squeeze "
         "swapaxes transpose vsplit ndenumerate ndindex nditer",
         "own": "dtype finfo iinfo errstate poly1d",
         "none": "copyto~ fill_diagonal~ put~ putmask~ place~",
@@ -246,16 +246,16 @@ _METHODS: dict[str, str] = {
     "part": "get group keys values items",
     "new": "copy union intersection difference symmetric_difference",
     # Of arrays and tables.
-    "array": "all any argmax argmin argpartition argsort astype clip cumprod cumsum dot max mean min nonzero "
+    "array": "all any argmax argmin argpartition argsort clip cumprod cumsum dot max mean min nonzero "
     "prod ptp repeat round searchsorted std sum take trace var abs add apply! applymap! agg! aggregate! assign! between bfill "
     "combine_first corr corrwith cov cummax cummin describe diff div divide drop drop_duplicates dropna "
     "duplicated eq ewm expanding explode ffill fillna floordiv ge gt idxmax idxmin interpolate isin isna isnull join kurt le lt mad map! "
     "median melt memory_usage merge mod mode mul multiply ne nlargest notna notnull nsmallest nunique pct_change pivot "
     "pivot_table pow quantile radd rank reindex rename! reset_index rolling set_index shift size "
-    "skew sort_index sort_values sem stack sub subtract transform! truediv unique unstack value_counts where xs "
+    "skew sort_index sort_values sem stack sub transform! truediv unique unstack value_counts where xs "
     "to_numpy to_dict to_list to_records resample dt tail_sum todense toarray cumcount filter! get_group "
     "cdf pdf pmf ppf sf logpdf logcdf isf fit",
-    "view": "flatten ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows itertuples to_frame "
+    "view": "astype flatten ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows itertuples to_frame "
     "pipe! loc",
     # Those that change what they are called on.
     "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! fill close "

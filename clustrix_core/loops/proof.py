@@ -413,6 +413,7 @@ class Walk:
         self.demotes = False
         self.yields = False
         self.result: Value | None = None
+        self.traces: list[dict[str, Value]] = []  # what was bound on ways that end in the midst
         self.within: list[str] = []  # "for", "while", "try" around the statement
 
     @classmethod
@@ -438,9 +439,10 @@ class Walk:
     def demote(self) -> None:
         """Something shared was put into something own: whatever might hold it is own no more."""
         self.demotes = True
-        for name, value in self.env.items():
-            if value.own == OWN and value.kind not in _KEEP:
-                self.env[name] = value._replace(own=OUTER)
+        for names in (self.env, *self.traces):
+            for name, value in names.items():
+                if value.own == OWN and value.kind not in _KEEP:
+                    names[name] = value._replace(own=OUTER)
         if self.outer is not None:
             self.outer.demote()
 
@@ -655,6 +657,7 @@ class Walk:
 
     def _loop(self, node: ast.For | ast.While, begin: Any) -> None:
         self.within.append("loop")
+        self.traces.append({})
         for _ in range(6):
             before = self._state()
             begin()
@@ -664,8 +667,10 @@ class Walk:
             self._join(before, (head[0], before[1], True), (after[0], before[1], True))
             if isinstance(node, ast.While):
                 self.definite |= before[1]
+            self.env = _joined_env(self.env, self.traces[-1])
             if self.env == before[0]:
                 break
+        self.traces.pop()
         self.within.pop()
         self.alive = True
         if node.orelse:
@@ -710,17 +715,20 @@ class Walk:
             if item.optional_vars is not None:
                 self.store(item.optional_vars, value, item.context_expr)
         before = self._state()
+        self.traces.append({})
         self.block(node.body)
+        trace = self.traces.pop()
         if swallows:
-            self._join(self._state(), (self.env, before[1], True))
+            self._join(self._state(), (_joined_env(before[0], trace), before[1], True))
 
     def do_Try(self, node: ast.Try) -> None:
         before = self._state()
         self.within.append("try")
+        self.traces.append({})
         self.block(node.body)
         self.within.pop()
         after = self._state()
-        anywhere = (_joined_env(before[0], after[0]), before[1], True)
+        anywhere = (_joined_env(_joined_env(before[0], after[0]), self.traces[-1]), before[1], True)
         ends = []
         for handler in node.handlers:
             self._set(anywhere)
@@ -737,10 +745,11 @@ class Walk:
             self.block(node.orelse)
         ends.append(self._state())
         self._join(*reversed(ends))
+        trace = self.traces.pop()
         if node.finalbody:
             alive = self.alive
             definite = set(self.definite)
-            self.env, self.alive = _joined_env(self.env, anywhere[0]), True
+            self.env, self.alive = _joined_env(_joined_env(self.env, anywhere[0]), trace), True
             self.definite = set(before[1])
             self.block(node.finalbody)
             self.definite |= definite if alive else set()
@@ -773,6 +782,8 @@ class Walk:
     def bind(self, name: str, value: Value) -> None:
         self.env[name] = value
         self.definite.add(name)
+        for trace in self.traces:
+            trace[name] = joined(trace[name], value) if name in trace else value
 
     def store(self, target: ast.expr, value: Value, source: ast.expr | None) -> None:
         if isinstance(target, ast.Name):
@@ -1416,8 +1427,8 @@ class Walk:
         return NONE
 
     def differs(self, node: ast.expr) -> bool:
-        """Whether an expression may give something else in each iteration; that it does is seen at run time."""
-        return any(isinstance(inner, ast.Name) and inner.id in self.local for inner in ast.walk(node))
+        """Whether an expression surely gives something else in each iteration: nothing proves that yet."""
+        return False
 
     # methods
 

@@ -1,7 +1,6 @@
 """The source of functions, checked against the code that runs."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
