@@ -127,13 +127,8 @@ DIFFERENT = {
 
 def cases(corpus: dict[str, Case], wrong: set[str], reason: str) -> list[Any]:
     """The names, those marked that are known to be wrong; what is split wrongly may be right by chance."""
-    chance = MISJUDGED if wrong is DIFFERENT else set()
-    return [
-        pytest.param(
-            name, marks=pytest.mark.xfail(strict=name not in chance, reason=reason) if name in wrong else ()
-        )
-        for name in corpus
-    ]
+    known = pytest.mark.xfail(strict=wrong is not DIFFERENT, reason=reason)
+    return [pytest.param(name, marks=known if name in wrong else ()) for name in corpus]
 
 
 @pytest.fixture(autouse=True)
