@@ -22,7 +22,7 @@ test: $(VENV)/ready-test
 
 soak: $(VENV)/ready-test
 	$(ROOT) sh tests/install-servers
-	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soak tests/test_parity.py
+	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soak tests/test_parity.py tests/soak_jobs.py
 
 soundness: $(VENV)/ready-test
 	env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soundness tests/test_loops_generated.py

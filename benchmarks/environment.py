@@ -17,10 +17,11 @@ HERE = Path(__file__).resolve().parent
 SERVERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 BUILD = HERE.parent / "build" / "benchmarks"
 
-OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko")
+OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko", "loky")
 THEIRS = """
 from importlib.metadata import version
-print(*(f"{name} {version(name)}" for name in ("fsspec", "sshfs", "asyncssh", "paramiko")), sep=", ")
+names = "fsspec", "sshfs", "asyncssh", "paramiko", "joblib", "loky", "submitit"
+print(*(f"{name} {version(name)}" for name in names), sep=", ")
 """
 
 
@@ -44,8 +45,8 @@ def what_is_missing(parts: Sequence[str]) -> str:
         return f"not on the PATH: {', '.join(commands)}; install GNU findutils and coreutils"
     if not importlib.util.find_spec("matplotlib"):
         return "matplotlib is missing: run `make bench`, which installs it"
-    if "ssh" in parts and (os.geteuid() != 0 or not shutil.which("slurmctld", path=SERVERS)):
-        return "the SSH measurements need root and servers: run `make bench`, or `benchmarks/run.py local`"
+    if {"ssh", "jobs"} & {*parts} and (os.geteuid() != 0 or not shutil.which("slurmctld", path=SERVERS)):
+        return "SSH and jobs need root and servers: run `make bench`, or `benchmarks/run.py local`"
     return ""
 
 

@@ -52,18 +52,20 @@ def measure(root: str, peers: Path, rounds: int) -> Iterator[Group]:
     with both_workers(peers, "contenders") as workers:
         for index, operation in enumerate(OPERATIONS):
             say(f"{operation.title}: {rounds} rounds")
-            yield as_group(operation, time_operation(index, root, workers, rounds))
+            yield as_group(operation, time_operation(operation, index, root, workers, rounds))
 
 
-def time_operation(index: int, root: str, workers: dict[bool, Worker], rounds: int) -> list[list[float]]:
+def time_operation(
+    operation: Operation, index: int, place: object, workers: dict[bool, Worker], rounds: int
+) -> list[list[float]]:
     """The seconds of each contender in each round, after an untimed one."""
-    contenders = OPERATIONS[index].contenders
+    contenders = operation.contenders
     seconds: list[list[float]] = [[] for _ in contenders]
-    expected = workers[False].time(index, 0, root)["answer"]
+    expected = workers[False].time(index, 0, place)["answer"]
     for turn in range(rounds + 1):
         for position in rotated(len(contenders), turn):
             contender = contenders[position]
-            timed = workers[contender.peer].time(index, position, root)
+            timed = workers[contender.peer].time(index, position, place)
             if timed["answer"] not in (expected, UNSEEN):
                 raise RuntimeError(f"{contender.label} answers {timed['answer']}, Clustrix {expected}")
             if turn > 0:

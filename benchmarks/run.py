@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import facade
+import jobs_local
+import jobs_slurm
 import million as million_files
 import operations
 import report
@@ -23,7 +25,7 @@ import startup
 import trees
 from environment import BUILD, HERE, facts, peers_python, say, what_is_missing
 
-PARTS = ("local", "ssh")
+PARTS = ("local", "ssh", "jobs")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the backends against their peers.")
-    parser.add_argument("parts", nargs="*", help="local, ssh, or both (default)")
+    parser.add_argument("parts", nargs="*", help="some of local, ssh and jobs (default: all)")
     parser.add_argument("--quick", action="store_true", help="leave out the million files and the 1 GB")
     parser.add_argument("--rounds", type=int, default=9, help="7 or more (default: %(default)s)")
     parser.add_argument(
@@ -60,7 +62,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if options.rounds < 7:
         parser.error("--rounds must be 7 or more, or the medians mean little")
     if set(options.parts) - set(PARTS):
-        parser.error(f"the parts are {' and '.join(PARTS)}")
+        parser.error(f"the parts are {', '.join(PARTS)}")
     options.parts = options.parts or list(PARTS)
     complete = len(set(options.parts)) == len(PARTS) and not options.quick
     options.output = options.output or (HERE if complete else BUILD)
@@ -69,12 +71,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def measurements(scratch: str, peers: Path, options: argparse.Namespace) -> Iterator[report.Table]:
     quick, rounds = options.quick, options.rounds
-    say("making 100,000 files")
     tree, million = os.path.join(scratch, "tree"), os.path.join(scratch, "million")
-    trees.make_hundred_thousand(tree)
-    if not quick:
-        say("making 1,000,000 files")
-        trees.make_million(million)
+    if {"local", "ssh"} & {*options.parts}:
+        make_trees(tree, million, quick)
     if "local" in options.parts:
         yield from local(scratch, tree, peers, rounds)
         if not quick:
@@ -82,6 +81,17 @@ def measurements(scratch: str, peers: Path, options: argparse.Namespace) -> Iter
             yield million_files.measure_memory(million)
     if "ssh" in options.parts:
         yield from over_ssh(scratch, peers, rounds, quick)
+    if "jobs" in options.parts:
+        yield from jobs_local.measure(peers, rounds)
+        yield from jobs_slurm.measure(scratch, peers, rounds)
+
+
+def make_trees(tree: str, million: str, quick: bool) -> None:
+    say("making 100,000 files")
+    trees.make_hundred_thousand(tree)
+    if not quick:
+        say("making 1,000,000 files")
+        trees.make_million(million)
 
 
 def local(scratch: str, tree: str, peers: Path, rounds: int) -> Iterator[report.Table]:

@@ -498,6 +498,7 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         with pytest.raises(JobError, match=why):
             jobs_sample.reads.with_options(files=bad).submit("x")
     assert len(records.all_records()) == 2  # those that were refused are not remembered
+    assert len(list((Path.home() / ".clustrix" / "jobs").iterdir())) == 2
 
 
 def test_a_dry_run_tells_all_and_sends_nothing() -> None:

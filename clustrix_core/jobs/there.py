@@ -68,9 +68,10 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
         answer = by_scheduler(folder, asked) if asked["commands"] else by_supervisor(folder, asked)
     finally:
         if "id" in answer:
-            place(folder, "submitted", json.dumps(answer).encode("ascii"))
+            with contextlib.suppress(OSError):  # it is submitted, also if there is no room to write that down
+                place(folder, "submitted", json.dumps(answer).encode("ascii"))
         elif not answer.get("unknown"):
-            os.rmdir(claim)
+            shutil.rmtree(folder, ignore_errors=True)  # nobody remembers it
     return answer
 
 

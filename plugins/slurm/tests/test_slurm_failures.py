@@ -327,20 +327,20 @@ def begin(process: subprocess.Popen[str]) -> None:
 
 def test_clients_that_are_killed_while_they_submit(config: ClusterConfig, weak: SlurmCluster) -> None:
     code = "cluster(config=config)(sample.marks).submit({name!r})"
-    for number, moment in enumerate([0.05, 0.2, 0.35, 0.5, 0.65, 0.9]):
+    number, moment = 0, 0.05
+    while len(records.all_records()) < 3:  # a busy machine takes its time until it submits anything
         process = client(config, code.format(name=f"killed-{number}"))
         begin(process)
         time.sleep(moment)
         process.kill()
         process.communicate()
-    known = records.all_records()
-    assert known  # by then, some are
-    for record in known:
+        number, moment = number + 1, moment + 0.15
+    for record in records.all_records():
         job = Job.attach(record.id)
         assert isinstance(job, Job)
         error = job.exception(60)
         assert error is None or job.state == "lost", error
-    assert all(marks_in(weak, f"killed-{number}") <= 1 for number in range(6))
+    assert all(marks_in(weak, f"killed-{each}") <= 1 for each in range(number))
     assert run(weak, "squeue", "--noheader") == ""
 
 
