@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 # A process for each core; what shares fixtures stays together. None: PYTEST_WORKERS=0
 PYTEST_WORKERS ?= auto
 
-.PHONY: demo test soak lint types wheels docs bench check clean
+.PHONY: demo test soak soundness lint types wheels docs bench check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/ready
@@ -23,6 +23,9 @@ test: $(VENV)/ready-test
 soak: $(VENV)/ready-test
 	$(ROOT) sh tests/install-servers
 	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soak tests/test_parity.py tests/soak_jobs.py
+
+soundness: $(VENV)/ready-test
+	env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soundness tests/test_loops_generated.py
 
 lint: $(VENV)/ready-lint
 	$(BIN)/ruff check .

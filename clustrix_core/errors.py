@@ -68,6 +68,10 @@ class JobError(ClustrixError):
     """A job can't be submitted or asked about, or did not end as it should. The message says why."""
 
 
+class LoopError(ClustrixError):
+    """A loop can't be split that has to be, or its split run differs from the serial one."""
+
+
 class OperationTimeoutError(ClustrixError, TimeoutError):
     """An operation took longer than `op_timeout`."""
 

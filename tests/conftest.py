@@ -13,9 +13,11 @@ from clustrix_core import profiles
 from clustrix_core.session import pool
 from fakedist import FakeSite
 
-# The same examples in every run, so that a change fails for what it changed; `make soak` looks for new ones.
+# The same examples in every run, so that a change fails for what it changed; `make soak` and `make soundness`
+# look for new ones.
 settings.register_profile("repeatable", derandomize=True)
 settings.register_profile("soak", max_examples=3000)
+settings.register_profile("soundness", max_examples=2100)
 settings.load_profile("repeatable")
 
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that the tests interrupt.

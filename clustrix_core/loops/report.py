@@ -1,0 +1,97 @@
+"""Verdicts on loops, for programs and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one loop.
+
+    Attributes:
+        file: the file of the function.
+        line: where the loop begins in it.
+        kind: `"for"`, `"while"`, `"listcomp"`, `"setcomp"`, `"dictcomp"` or `"genexp"`.
+        split: whether its iterations run in parallel.
+        code: why not, as a short word for programs; empty if it is split.
+        name: what stands in the way.
+        message: why not.
+        remedy: what to change.
+        at: the line of what stands in the way.
+        assumptions: what was taken on the user's word.
+    """
+
+    file: str
+    line: int
+    kind: str
+    split: bool
+    code: str = ""
+    name: str = ""
+    message: str = ""
+    remedy: str = ""
+    at: int = 0
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The verdict in a sentence or two."""
+        if self.split:
+            return "; ".join(["split", *(f"assumed: {assumption}" for assumption in self.assumptions)])
+        where = f" (line {self.at})" if self.at not in (0, self.line) else ""
+        remedy = f": {self.remedy}" if self.remedy else ""
+        return f"not split [{self.code}]: {self.message}{where}{remedy}"
+
+
+def plain(text: str, _colour: str) -> str:
+    """Text without colours."""
+    return text
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The loops of a function, each with its verdict.
+
+    Attributes:
+        name: the function's.
+        file: where it stands.
+        source: its lines, by their numbers in the file.
+        loops: the verdicts, in the order of the source.
+        reason: why nothing could be said about any loop, if so.
+    """
+
+    name: str
+    file: str
+    source: dict[int, str]
+    loops: tuple[Verdict, ...]
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        loops = [asdict(loop) for loop in self.loops]
+        return {"name": self.name, "file": self.file, "reason": self.reason, "loops": loops}
+
+    def __str__(self) -> str:
+        return self.shown(plain)
+
+    def shown(self, paint: Callable[[str, str], str]) -> str:
+        """The source with the verdicts under the lines of their loops.
+
+        Args:
+            paint: gives a text the colour of this number.
+        """
+        lines = [f"{self.name} ({self.file})"]
+        if self.reason:
+            lines.append(paint(f"no loop is split: {self.reason}", "33"))
+        width = len(str(max(self.source, default=0)))
+        for number, text in self.source.items():
+            lines.append(f"{number:>{width}}  {text}".rstrip())
+            indent = " " * (width + 2 + len(text) - len(text.lstrip()))
+            lines += [
+                paint(f"{indent}^ {loop.text}", "32" if loop.split else "33")
+                for loop in self.loops
+                if loop.line == number
+            ]
+        return "\n".join(lines)

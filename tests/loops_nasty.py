@@ -1,0 +1,4707 @@
+"""Loops that look independent and aren't, or aren't and are: each with what is true of it, and arguments to run it with.
+
+A theme says why a loop can't be split; several, that any of them is a true answer. `EITHER` stands where an analysis may
+know enough or not: whatever it says, the results are the serial loop's.
+"""
+
+import asyncio
+import builtins
+import collections
+import contextlib
+import contextvars
+import copy
+import csv
+import decimal
+import enum
+import functools
+import gc
+import importlib
+import inspect
+import io
+import itertools
+import json
+import logging
+import math
+import operator
+import os
+import pathlib
+import queue
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+import uuid
+import warnings
+import weakref
+from collections import Counter, defaultdict, deque, namedtuple
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+from loops_cases import EITHER, INSIDE, SPLIT, Case, registry
+
+CASES: dict[str, Case] = {}
+nasty = registry(CASES)
+log = logging.getLogger("loops_nasty")
+
+
+def numbers(*values):
+    return lambda here: (list(values),)
+
+
+def given(make):
+    """Arguments that need no folder."""
+    return lambda here: make()
+
+
+# --- What the loops call ----------------------------------------------------------------------------------------------
+
+CALLS = []
+MEMO = {}
+COUNT = 0
+SCALE = 2
+MISSING = object()
+SHARED = {"rows": [[1], [2], [3]], "seen": []}
+REGISTRY = {}
+
+
+def double(x):
+    return x * 2
+
+
+def double_traced(x):
+    CALLS.append(x)
+    return x * 2
+
+
+def scaled(x):
+    return x * SCALE
+
+
+def counted(x):
+    global COUNT
+    COUNT += 1
+    return x + COUNT
+
+
+def noisy(x):
+    print("noisy", x)
+    return x + 1
+
+
+def divide(x):
+    return 6 // x
+
+
+def remember(x, seen=[]):
+    seen.append(x)
+    return len(seen)
+
+
+def memoised(x):
+    if x not in MEMO:
+        MEMO[x] = len(MEMO)
+    return MEMO[x]
+
+
+@functools.lru_cache(maxsize=None)
+def cached(x):
+    return x * x
+
+
+@functools.lru_cache(maxsize=None)
+def cached_noisy(x):
+    print("computing", x)
+    return x * x
+
+
+def counting(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        CALLS.append(function.__name__)
+        return function(*args) + len(CALLS)
+
+    return wrapper
+
+
+@counting
+def decorated(x):
+    return x * 2
+
+
+def plain_decorator(function):
+    def wrapper(*args):
+        return function(*args) + 1
+
+    return wrapper
+
+
+@plain_decorator
+def decorated_plainly(x):
+    return x * 2
+
+
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+
+def is_even(n):
+    return n == 0 or is_odd(n - 1)
+
+
+def is_odd(n):
+    return n != 0 and is_even(n - 1)
+
+
+def same(x):
+    return x
+
+
+def append_to(target, x):
+    target.append(x)
+
+
+def first_of(rows):
+    return rows[0]
+
+
+def produce(xs):
+    for x in xs:
+        print("produce", x)
+        yield x
+
+
+def produce_then_fail(xs):
+    yield from xs
+    raise LookupError("no more")
+
+
+class Stepper:
+    total = 0
+
+    def __init__(self):
+        self.n = 0
+
+    def step(self, x):
+        self.n += x
+        return self.n
+
+    def look(self, x):
+        return self.n + x
+
+    @property
+    def ticking(self):
+        self.n += 1
+        return self.n
+
+    def __call__(self, x):
+        return self.step(x)
+
+    @classmethod
+    def add(cls, x):
+        cls.total += x
+        return cls.total
+
+    @staticmethod
+    def plain(x):
+        return x + 1
+
+
+class Tattling:
+    """Every use of it shows."""
+
+    def __init__(self, value):
+        self.value = value
+        self.uses = 0
+
+    def _use(self):
+        self.uses += 1
+        return self.uses
+
+    def __iadd__(self, other):
+        self.value += other + self._use()
+        return self
+
+    def __add__(self, other):
+        return self._use() + other
+
+    __radd__ = __add__
+
+    def __getitem__(self, key):
+        return self._use() * key
+
+    def __len__(self):
+        return self._use()
+
+    def __bool__(self):
+        return self._use() % 2 == 0
+
+    def __contains__(self, item):
+        return self._use() > 2
+
+    def __lt__(self, other):
+        return self._use() % 2 == 0
+
+    def __format__(self, spec):
+        return str(self._use())
+
+    def __enter__(self):
+        return self._use()
+
+    def __exit__(self, *error):
+        self._use()
+
+
+class Trailing:
+    """Keeps what is set on it, in order."""
+
+    def __setattr__(self, name, value):
+        self.__dict__.setdefault("trail", []).append((name, value))
+
+
+class Magic:
+    def __getattr__(self, name):
+        CALLS.append(name)
+        return len(CALLS)
+
+
+class Unique(list):
+    def append(self, x):
+        if x not in self:
+            super().append(x)
+
+
+class Talking(list):
+    def append(self, x):
+        print("append", x, len(self))
+        super().append(x)
+
+
+class Renewing:
+    """Adding in place gives another object."""
+
+    def __init__(self, values=()):
+        self.values = list(values)
+
+    def __iadd__(self, x):
+        return Renewing([*self.values, x, len(self.values)])
+
+
+class OddError(Exception):
+    """Can't be made again from its args."""
+
+    def __init__(self, code, *, where):
+        super().__init__(f"{code} at {where}")
+        self.code = code
+        self.where = where
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+Point = namedtuple("Point", "x y")
+
+
+@dataclass
+class Record:
+    name: str
+    values: list = field(default_factory=list)
+
+
+# --- Accumulators that are only written -------------------------------------------------------------------------------
+
+
+@nasty(SPLIT)
+def append_in_branches(xs):
+    results = []
+    for x in xs:
+        y = double(x)
+        if y > 3:
+            results.append(y)
+        elif y == 2:
+            results.append("two")
+            continue
+        results.append(-y)
+    return results
+
+
+@nasty(SPLIT, args=numbers(1e16, 1.0, -1e16, 1e-9, 0.1, 0.2, 0.3))
+def float_sum(xs):
+    total = 0.0
+    for x in xs:
+        total += x / 3
+    return total
+
+
+@nasty(SPLIT)
+def parameter_extended(xs, acc=None):
+    acc = [0]
+    same_list = acc
+    for x in xs:
+        acc += [x, x]
+    return acc, same_list
+
+
+@nasty(SPLIT, args=given(lambda: ([1, 2], [5])))
+def callers_list_grows(xs, acc):
+    for x in xs:
+        acc += [x]
+
+
+@nasty(SPLIT, args=given(lambda: ([0, 1, 4, 2, 3],)))
+def keys_collide(xs):
+    d = {}
+    for x in xs:
+        d[x % 2] = x
+    return d
+
+
+@nasty(SPLIT)
+def many_operators(xs):
+    product, bits, text, pair, left = 1, 0, "", (), 100
+    for x in xs:
+        product *= x
+        bits |= x
+        text += str(x)
+        pair += (x,)
+        left -= x
+    return product, bits, text, pair, left
+
+
+@nasty(SPLIT)
+def set_grows(xs):
+    s = {9}
+    for x in xs:
+        s.add(x % 2)
+    return s
+
+
+@nasty(SPLIT)
+def extend_with_pairs(xs):
+    out = []
+    for i, x in enumerate(xs, start=1):
+        out.extend((i, x))
+    return out
+
+
+@nasty(SPLIT)
+def row_mutated_after_append(xs):
+    out = []
+    for x in xs:
+        row = []
+        out.append(row)
+        row.append(x)
+        row.append(x + 1)
+    return out
+
+
+@nasty(SPLIT)
+def one_row_in_two_lists(xs):
+    a, b = [], []
+    for x in xs:
+        row = [x]
+        a.append(row)
+        b.append(row)
+    a[0].append("seen from b")
+    return a, b
+
+
+@nasty(SPLIT, INSIDE)
+def nested_outermost(xs):
+    out = []
+    for x in xs:
+        for y in range(x):
+            if y == 2:
+                break
+            out.append((x, y))
+    return out
+
+
+@nasty(EITHER)
+def bounded_deque(xs):
+    d = deque(maxlen=2)
+    for x in xs:
+        d.append(x)
+    return d
+
+
+@nasty(EITHER)
+def defaultdict_append(xs):
+    groups = defaultdict(list)
+    for x in xs:
+        groups[x % 2].append(x)
+    return groups
+
+
+@nasty(EITHER)
+def defaultdict_read_makes_keys(xs):
+    groups = defaultdict(list)
+    groups["z"] = [1]
+    out = []
+    for x in xs:
+        out.append(len(groups[x]))
+    return out, groups
+
+
+@nasty(EITHER)
+def setdefault_append(xs):
+    groups = {}
+    for x in xs:
+        groups.setdefault(x % 2, []).append(x)
+    return groups
+
+
+@nasty(EITHER)
+def counter_item(xs):
+    counts = Counter()
+    for x in xs:
+        counts[x % 2] += 1
+    return counts
+
+
+@nasty(EITHER)
+def counter_update(xs):
+    counts = Counter()
+    for x in xs:
+        counts.update(str(x * 37))
+    return counts
+
+
+@nasty(EITHER)
+def dict_update(xs):
+    d = {}
+    for x in xs:
+        d.update({x % 2: x})
+    return d
+
+
+@nasty("carried")
+def counts_by_get(xs):
+    d = {}
+    for x in xs:
+        d[x % 2] = d.get(x % 2, 0) + 1
+    return d
+
+
+@nasty("carried")
+def running_total(xs):
+    total, out = 0, []
+    for x in xs:
+        total += x
+        out.append(total)
+    return out
+
+
+@nasty(EITHER)
+def rebound_with_plus(xs):
+    acc = [0]
+    before = acc
+    for x in xs:
+        acc = acc + [x]
+    return acc, before
+
+
+@nasty("carried")
+def reversed_plus(xs):
+    acc = ""
+    for x in xs:
+        acc = str(x) + acc
+    return acc
+
+
+@nasty("carried")
+def sorted_each_time(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+        out.sort()
+        if len(out) > 2:
+            out.pop()
+    return out
+
+
+@nasty(EITHER)
+def inserted_in_front(xs):
+    out = []
+    for x in xs:
+        out.insert(0, x)
+    return out
+
+
+@nasty("carried")
+def looks_at_last(xs):
+    out = [1]
+    for x in xs:
+        out.append(out[-1] * x)
+    return out
+
+
+@nasty("carried", args=numbers(1, 2, 1, 3, 2))
+def seen_before(xs):
+    seen, out = set(), []
+    for x in xs:
+        if x in seen:
+            continue
+        seen.add(x)
+        out.append(x)
+    return out
+
+
+@nasty("carried")
+def length_as_index(xs):
+    out = []
+    for x in xs:
+        out.append((len(out), x))
+    return out
+
+
+@nasty("carried")
+def printed_so_far(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+        print(f"so far {out}")
+    return out
+
+
+@nasty("carried")
+def starred_accumulator(xs):
+    out = [0]
+    for x in xs:
+        out.append(max(*out, x))
+    return out
+
+
+@nasty("carried shared identity")
+def appended_to_itself(xs):
+    out = []
+    for x in xs:
+        out.append(out)
+    return len(out), out[0] is out
+
+
+@nasty("carried shared unknown")
+def passed_to_a_call(xs):
+    out = []
+    for x in xs:
+        append_to(out, x)
+    return out
+
+
+@nasty("carried")
+def emptied_halfway(xs):
+    out = []
+    for x in xs:
+        if x == 1:
+            out = []
+        out.append(x)
+    return out
+
+
+@nasty("carried shared")
+def lists_change_places(xs):
+    a, b = [], []
+    for x in xs:
+        a.append(x)
+        a, b = b, a
+    return a, b
+
+
+@nasty("carried shared")
+def first_deleted(xs):
+    out = [7, 8, 9]
+    for x in xs:
+        out.append(x)
+        del out[0]
+    return out
+
+
+@nasty("carried shared")
+def slice_assigned(xs):
+    out = []
+    for x in xs:
+        out[len(out) :] = [x]
+    return out
+
+
+@nasty("carried shared identity")
+def accumulator_in_accumulator(xs):
+    inner, outer = [], []
+    for x in xs:
+        inner.append(x)
+        outer.append(inner)
+    return outer
+
+
+@nasty("carried shared identity")
+def one_row_for_all(xs):
+    row, out = [], []
+    for x in xs:
+        row.append(x)
+        out.append(row)
+    return out
+
+
+@nasty(EITHER)
+def result_of_append(xs):
+    out = []
+    for x in xs:
+        y = out.append(x)
+    return y, out
+
+
+@nasty(EITHER)
+def append_in_comprehension(xs):
+    out = []
+    nothing = [out.append(x * 2) for x in xs]
+    return nothing, out
+
+
+@nasty("carried", EITHER)
+def extended_by_lazy_reader(xs):
+    out = [1]
+    for x in xs:
+        out.extend(len(out) + i for i in range(2))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2, 1], Unique())))
+def subclass_that_looks(xs, out):
+    for x in xs:
+        out.append(x)
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Talking())))
+def subclass_that_talks(xs, out):
+    for x in xs:
+        print("body", x)
+        out.append(x)
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def in_place_with_side_effects(xs, acc):
+    before = acc
+    for x in xs:
+        acc += x
+    return acc is before, acc.value, acc.uses
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Renewing())))
+def in_place_gives_another(xs, acc):
+    before = acc
+    for x in xs:
+        acc += x
+    return acc.values, before.values
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], None)))
+def append_to_none(xs, out):
+    for x in xs:
+        out.append(noisy(x))
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], (0,))))
+def store_into_a_tuple(xs, out):
+    for x in xs:
+        out[0] = noisy(x)
+
+
+@nasty(EITHER)
+def unbound_accumulator(xs):
+    if not xs:
+        out = []
+    for x in xs:
+        out.append(noisy(x))
+    return out
+
+
+@nasty(EITHER, args=numbers(1, 2, 7, 0))
+def index_error_before_division(xs):
+    out = [None] * 3
+    try:
+        for x in xs:
+            out[x] = 6 // x
+    except (IndexError, ZeroDivisionError) as e:
+        return out, type(e)
+
+
+@nasty(SPLIT, args=given(lambda: ([3, 1, 2], np.zeros(3))))
+def array_summed_in_place(xs, total):
+    for x in xs:
+        total += np.arange(3) * x
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], np.zeros(3, dtype=int))))
+def in_place_cast_error(xs, total):
+    for x in xs:
+        print(x)
+        total += x / 2
+
+
+@nasty(EITHER)
+def fractions_and_decimals(xs):
+    a, b = Fraction(0), decimal.Decimal(0)
+    for x in xs:
+        a += Fraction(1, x)
+        b += decimal.Decimal(1) / x
+    return a, b
+
+
+@nasty(EITHER)
+def value_before_key(xs):
+    d = {}
+    for x in xs:
+        d[noisy(x)] = noisy(-x)
+    return d
+
+
+# --- The same object by another name ----------------------------------------------------------------------------------
+
+
+@nasty("carried")
+def read_through_alias(xs):
+    out = []
+    alias = out
+    for x in xs:
+        out.append(x)
+        if len(alias) > 1:
+            out.append("more")
+    return out
+
+
+@nasty(EITHER)
+def appended_through_both_names(xs):
+    out = []
+    alias = out
+    for x in xs:
+        out.append(x)
+        alias.append(-x)
+    return out
+
+
+@nasty("carried shared")
+def alias_made_inside(xs):
+    out = []
+    for x in xs:
+        tmp = out
+        tmp.append(x + len(tmp))
+    return out
+
+
+def one_list_twice():
+    shared = [9]
+    return [9, 3, 3], shared, shared
+
+
+@nasty(EITHER, args=given(one_list_twice))
+def arguments_alias(xs, out, seen):
+    hits = 0
+    for x in xs:
+        if x in seen:
+            hits += 1
+        out.append(x)
+    return hits
+
+
+def list_to_itself():
+    xs = [1, 2, 3]
+    return xs, xs
+
+
+@nasty(EITHER, args=given(list_to_itself))
+def iterable_is_accumulator(xs, out):
+    for x in xs:
+        if x < 10:
+            out.append(x + 5)
+
+
+def list_inside():
+    out = []
+    return [3, 1, 2], out, {"deep": ({"seen": out},)}
+
+
+@nasty(EITHER, args=given(list_inside))
+def accumulator_inside_config(xs, out, config):
+    for x in xs:
+        out.append(x + len(config["deep"][0]["seen"]))
+
+
+def list_in_elements():
+    out = []
+    return [(1, out), (2, out), (3, out)], out
+
+
+@nasty(EITHER, args=given(list_in_elements))
+def accumulator_inside_elements(pairs, out):
+    for x, seen in pairs:
+        out.append(x + len(seen))
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], SHARED["seen"])))
+def accumulator_is_a_global(xs, out):
+    def so_far(x):
+        return x + len(SHARED["seen"])
+
+    for x in xs:
+        out.append(so_far(x))
+
+
+def count_of_calls(x):
+    return len(CALLS) + x
+
+
+@nasty("carried shared")
+def callee_reads_what_is_appended(xs):
+    out = []
+    for x in xs:
+        CALLS.append(x)
+        out.append(count_of_calls(x))
+    return out
+
+
+@nasty("carried")
+def closure_reads_total(xs):
+    total = 0
+    peek = lambda: total
+    out = []
+    for x in xs:
+        total += x
+        out.append(peek())
+    return out
+
+
+@nasty(EITHER)
+def closure_reads_temporary(xs):
+    y = 0
+
+    def show():
+        return y
+
+    out = []
+    for x in xs:
+        y = x * 2
+        out.append(show())
+    return out
+
+
+@nasty(EITHER)
+def closure_reads_loop_variable(xs):
+    x = 0
+
+    def show():
+        return x
+
+    out = []
+    for x in xs:
+        out.append(show())
+    return out, show()
+
+
+def overlapping_views():
+    a = np.arange(6.0)
+    return a[:-1], a[1:]
+
+
+@nasty(EITHER, args=given(overlapping_views))
+def views_overlap(a, b):
+    for i in range(len(a)):
+        b[i] = a[i] + 1
+
+
+@nasty("carried shared")
+def store_through_view(xs):
+    a = np.zeros(4)
+    v = a[1:]
+    for i in range(3):
+        a[i + 1] = v[i - 1] + 1
+    return a
+
+
+def two_array_objects_of_one_memory():
+    a = np.arange(4.0)
+    return a, a.view(), memoryview(a)
+
+
+@nasty(EITHER, args=given(two_array_objects_of_one_memory))
+def memory_shared_three_ways(a, b, m):
+    out = []
+    for i in range(4):
+        a[i] = 1.0
+        out.append(b[(i + 3) % 4] + m[(i + 3) % 4])
+    return out
+
+
+@nasty("carried shared")
+def item_alias_mutated(xs):
+    rows = {"a": [1]}
+    for x in xs:
+        row = rows["a"]
+        row.append(x)
+    return rows
+
+
+@nasty("carried shared", args=given(lambda: ([[1], [2], [3]],)))
+def element_mutated(rows):
+    for row in rows:
+        row.append(len(row))
+
+
+def one_row_three_times():
+    row = [1]
+    return ([row, row, row],)
+
+
+@nasty("carried shared", args=given(one_row_three_times))
+def element_shared_between_iterations(rows):
+    out = []
+    for row in rows:
+        y = row
+        y += [len(y)]
+        out.append(len(y))
+    return out
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], {"n": [0]})))
+def shallow_copy_mutated(xs, config):
+    out = []
+    for x in xs:
+        mine = dict(config)
+        mine["n"].append(x)
+        out.append(len(mine["n"]))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], {"n": [0]})))
+def deep_copy_mutated(xs, config):
+    out = []
+    for x in xs:
+        mine = copy.deepcopy(config)
+        mine["n"].append(x)
+        out.append(mine)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([[3, 1], [2], [5, 4]],)))
+def copies_sorted(rows):
+    out = []
+    for row in rows:
+        mine = list(row)
+        mine.sort()
+        mine.append(0)
+        out.append(mine)
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_identity(xs, shared):
+    for x in xs:
+        mine = same(shared)
+        mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_or(xs, shared):
+    for x in xs:
+        mine = shared or []
+        mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_conditional(xs, shared):
+    for x in xs:
+        mine = [] if x == 2 else shared
+        mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_literal(xs, shared):
+    for x in xs:
+        (mine,) = [shared]
+        mine.append(x + len(mine))
+        box = {"k": shared}
+        box["k"].append(x)
+
+
+@nasty("carried shared", "carried shared", args=given(lambda: ([1, 2, 3], [[0], [0, 0]])))
+def alias_through_inner_loop(xs, lists):
+    for x in xs:
+        for mine in lists:
+            mine.append(x + len(mine))
+
+
+@nasty("carried shared unknown", args=given(lambda: ([1, 2, 3], [[0], [0, 0]])))
+def alias_through_max(xs, lists):
+    for x in xs:
+        mine = max(lists, key=len)
+        mine.append(x)
+
+
+@nasty("carried shared unknown", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_with(xs, shared):
+    for x in xs:
+        with contextlib.nullcontext(shared) as mine:
+            mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [[0], 1])))
+def alias_through_match(xs, shared):
+    for x in xs:
+        match shared:
+            case [mine, *_]:
+                mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_walrus(xs, shared):
+    for x in xs:
+        if mine := shared:
+            mine.append(x + len(mine))
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_through_default(xs, shared):
+    for x in xs:
+
+        def inner(mine=shared):
+            mine.append(x + len(mine))
+
+        inner()
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], [0])))
+def alias_in_place(xs, shared):
+    for x in xs:
+        mine = shared
+        mine += [x + len(mine)]
+
+
+@nasty("carried shared", args=given(lambda: ([1, 2, 3], {"a": {}})))
+def alias_through_get(xs, table):
+    for x in xs:
+        mine = table.get("a")
+        mine[x] = len(mine)
+
+
+@nasty("carried shared identity")
+def starred_copy_shares_rows(xs):
+    rows = [[0], [0], [0]]
+    out = []
+    for x in xs:
+        mine = [*rows]
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2], {"w": [1, 2]})))
+def invariant_appended(xs, config):
+    out = []
+    for x in xs:
+        out.append(config["w"])
+    out[0].append("also in config")
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([[1], [2], [3]],)))
+def elements_kept(rows):
+    out = []
+    for row in rows:
+        if len(row) == 1:
+            out.append(row)
+    out[0].append("also in rows")
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([[1], [2], [3]],)))
+def elements_kept_by_comprehension(rows):
+    kept = [row for row in rows if row[0] != 2]
+    kept[0].append("also in rows")
+    return kept
+
+
+@nasty(EITHER, args=given(lambda: ({"a": [1], "b": [2]},)))
+def values_kept(table):
+    out = {}
+    for k, v in table.items():
+        out[k.upper()] = (k, v)
+    out["A"][1].append("also in table")
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([Record("a"), Record("b")],)))
+def records_kept(records):
+    by_name = {}
+    for r in records:
+        by_name[r.name] = r
+    by_name["a"].values.append("also in records")
+    return by_name
+
+
+@nasty(EITHER, args=given(lambda: ([Record("a", [1]), Record("b", [2])],)))
+def attribute_kept(records):
+    out = []
+    for r in records:
+        out.append(r.values)
+    out[0].append("also in records")
+    return out
+
+
+# --- Arrays and frames written in place -------------------------------------------------------------------------------
+
+
+@nasty("carried shared", args=given(lambda: (np.arange(12.0).reshape(3, 4),)))
+def rows_scaled_in_place(a):
+    for row in a:
+        row *= 2
+
+
+@nasty("carried shared", args=given(lambda: (np.arange(12.0).reshape(3, 4),)))
+def frame_minus_its_mean(stack):
+    means = []
+    for i in range(len(stack)):
+        img = stack[i]
+        img -= img.mean()
+        means.append(stack.sum())
+    return means
+
+
+@nasty("carried shared", args=given(lambda: (np.arange(4.0),)))
+def neighbour_read(a):
+    for i in range(1, len(a)):
+        a[i] = a[i - 1] + a[i]
+
+
+@nasty(EITHER, args=given(lambda: (np.arange(4.0),)))
+def own_element_read(a):
+    for i in range(len(a)):
+        a[i] = a[i] * 2
+
+
+@nasty(EITHER, args=given(lambda: (np.zeros(4), [2, 0, 2, 1])))
+def scattered_store(a, index):
+    for i, k in enumerate(index):
+        a[k] = i
+
+
+@nasty("carried shared unknown")
+def out_argument(xs):
+    buffer = np.zeros(3)
+    out = []
+    for x in xs:
+        np.add(buffer, x, out=buffer)
+        out.append(buffer.sum())
+    return out
+
+
+@nasty("carried shared unknown")
+def asarray_is_no_copy(xs):
+    shared = np.zeros(3)
+    out = []
+    for x in xs:
+        mine = np.asarray(shared)
+        mine[0] += x
+        out.append(mine[0])
+    return out
+
+
+@nasty("carried shared unknown")
+def reshape_is_no_copy(xs):
+    shared = np.zeros((2, 2))
+    out = []
+    for x in xs:
+        mine = shared.reshape(-1)
+        mine[0] = mine[0] + x
+        out.append(float(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def transposed_and_in_place(xs):
+    shared = np.zeros((2, 3))
+    out = []
+    for x in xs:
+        mine = shared.T
+        mine += x
+        out.append(float(mine.sum()))
+    return out
+
+
+@nasty("carried shared unknown")
+def astype_without_copy(xs):
+    shared = np.zeros(3)
+    out = []
+    for x in xs:
+        mine = shared.astype(float, copy=False)
+        mine[1] = mine[1] + x
+        out.append(float(mine[1]))
+    return out
+
+
+@nasty("carried shared unknown")
+def sorted_in_place(xs):
+    shared = np.array([3.0, 1.0, 2.0])
+    out = []
+    for x in xs:
+        out.append(float(shared[0]) + x)
+        shared.sort()
+    return out
+
+
+@nasty("carried shared unknown")
+def shuffled_in_place(xs):
+    deck = np.arange(10)
+    out = []
+    for x in xs:
+        np.random.default_rng(x).shuffle(deck)
+        out.append(int(deck[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def filled_in_place(xs):
+    buffer = np.zeros(2)
+    rows = []
+    for x in xs:
+        buffer.fill(x)
+        rows.append(buffer)
+    return rows
+
+
+@nasty(EITHER)
+def array_made_here(xs):
+    rows = []
+    for x in xs:
+        buffer = np.zeros(3)
+        buffer[0] = x
+        buffer += 1
+        rows.append(buffer)
+    return rows
+
+
+def small_frame():
+    return (pd.DataFrame({"a": [1, 2, 3], "b": [4.0, 5.0, 6.0]}),)
+
+
+@nasty("carried shared", args=given(small_frame))
+def frame_column_added(df):
+    for name in ["a", "b"]:
+        df[name + "_sum"] = df.sum(axis=1)
+
+
+@nasty("carried shared unknown", args=given(small_frame))
+def frame_cell_set(df):
+    for i in range(1, len(df)):
+        df.loc[i, "b"] = df.loc[i - 1, "b"] * 2
+
+
+@nasty("carried shared unknown", args=given(small_frame))
+def frame_dropped_in_place(df):
+    out = []
+    for i in range(2):
+        df.drop(index=df.index[0], inplace=True)
+        out.append(len(df))
+    return out
+
+
+@nasty(EITHER, args=given(small_frame))
+def row_series_set(df):
+    out = []
+    for _, row in df.iterrows():
+        row["a"] = 0
+        out.append(row["b"])
+    return out
+
+
+@nasty(EITHER, args=given(small_frame))
+def group_frame_changed(df):
+    out = []
+    for name, group in df.groupby("a"):
+        group["c"] = group["b"] * 2
+        out.append(group)
+    return pd.concat(out)
+
+
+# --- What one iteration leaves for the next ---------------------------------------------------------------------------
+
+
+@nasty("carried", args=numbers(3, 0, 2))
+def temporary_from_before(xs):
+    out = []
+    y = -1
+    for x in xs:
+        if x:
+            y = x
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(0, 3))
+def temporary_not_yet_there(xs):
+    out = []
+    for x in xs:
+        if x:
+            y = x
+        out.append(y)
+    return out
+
+
+@nasty("carried")
+def previous_and_current(xs):
+    prev, out = None, []
+    for x in xs:
+        out.append((prev, x))
+        prev = x
+    return out
+
+
+@nasty("carried")
+def maximum_so_far(xs):
+    best = 0
+    for x in xs:
+        best = max(best, x)
+    return best
+
+
+@nasty("carried")
+def toggled(xs):
+    flag, out = False, []
+    for x in xs:
+        flag = not flag
+        if flag:
+            out.append(x)
+    return out
+
+
+@nasty("carried")
+def first_time_only(xs):
+    first, out = True, []
+    for x in xs:
+        if first:
+            out.append("header")
+            first = False
+        out.append(x)
+    return out
+
+
+@nasty(SPLIT)
+def read_after_loop(xs):
+    out = []
+    for x in xs:
+        y = x * 10
+        out.append(y)
+    return x, y, out
+
+
+@nasty(SPLIT, args=numbers())
+def nothing_to_do(xs):
+    y = "before"
+    out = []
+    for x in xs:
+        y = x
+        out.append(y)
+    return y, out
+
+
+@nasty(EITHER, args=numbers())
+def unbound_after_nothing(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    return x
+
+
+@nasty(EITHER, args=numbers(1, 3, 2, 4))
+def last_that_assigned(xs):
+    odd = None
+    out = []
+    for x in xs:
+        out.append(x)
+        if x % 2:
+            odd = x
+    return odd, out
+
+
+@nasty(EITHER)
+def temporary_deleted(xs):
+    out = []
+    for x in xs:
+        y = x + 1
+        out.append(y)
+        del y
+    try:
+        return out, y
+    except NameError as e:
+        return out, str(e)
+
+
+@nasty(EITHER)
+def loop_variable_deleted(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+        del x
+    try:
+        return out, x
+    except NameError as e:
+        return out, str(e)
+
+
+@nasty(EITHER)
+def loop_variable_rebound(xs):
+    out = []
+    for x in xs:
+        x = x + 100
+        out.append(x)
+    return out, x
+
+
+@nasty(EITHER)
+def walrus_read_after(xs):
+    out = []
+    for x in xs:
+        if (y := x * 2) > 2:
+            out.append(y)
+    return out, y
+
+
+@nasty("carried")
+def walrus_total(xs):
+    total = 0
+    return [total := total + x for x in xs], total
+
+
+@nasty(EITHER)
+def walrus_from_comprehension(xs):
+    out = [y := x * 2 for x in xs]
+    return out, y
+
+
+@nasty(EITHER)
+def comprehension_shadows(xs):
+    x = "kept"
+    out = [x for x in xs if x > 1]
+    return x, out
+
+
+@nasty(SPLIT)
+def fors_and_conditions(xs):
+    return [(x, y, double(x)) for x in xs if x > 1 for y in range(x) if y % 2 if y < 9]
+
+
+@nasty("carried iterable")
+def second_iterator_runs_out(xs):
+    it = iter("abcdef")
+    return [(x, y) for x in xs for y in it]
+
+
+@nasty(EITHER)
+def dict_comprehension_collides(xs):
+    return {x % 2: noisy(x) for x in xs}
+
+
+@nasty(EITHER)
+def set_comprehension(xs):
+    return {x % 2 for x in xs}
+
+
+@nasty(SPLIT, args=numbers(1e16, 1.0, -1e16, 0.1))
+def sum_of_generator(xs):
+    return sum(x / 3 for x in xs)
+
+
+@nasty(EITHER)
+def sum_fails_early(xs):
+    return sum(str(noisy(x)) if x == 1 else noisy(x) for x in xs)
+
+
+@nasty(EITHER)
+def sum_with_start(xs):
+    return sum((double(x) for x in xs), start=0.5)
+
+
+@nasty(EITHER)
+def joined(xs):
+    return "-".join(str(noisy(x)) for x in xs)
+
+
+@nasty("carried dynamic unknown leaves")
+def sum_is_another(xs):
+    seen = []
+
+    def sum(values):
+        return next(values), seen
+
+    return sum(seen.append(x) for x in xs)
+
+
+# --- Loops that end early, or lazily ----------------------------------------------------------------------------------
+
+
+@nasty("leaves")
+def breaks(xs):
+    out = []
+    for x in xs:
+        if x == 1:
+            break
+        out.append(x)
+    return out
+
+
+@nasty("leaves")
+def returns(xs):
+    for x in xs:
+        if x == 1:
+            return x
+    return None
+
+
+@nasty("leaves")
+def yields(xs):
+    for x in xs:
+        yield double(x)
+
+
+@nasty("leaves")
+def yields_from(xs):
+    for x in xs:
+        yield from range(x)
+
+
+@nasty("leaves")
+def while_loop(xs):
+    out = []
+    while xs:
+        out.append(xs.pop())
+    return out
+
+
+@nasty("leaves")
+def for_else(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    else:
+        out.append("else")
+    return out
+
+
+@nasty(SPLIT, INSIDE)
+def break_in_the_inner(xs):
+    out = []
+    for x in xs:
+        n = 0
+        while True:
+            n += x
+            if n > 5:
+                break
+        out.append(n)
+    return out
+
+
+@nasty("leaves")
+async def awaits(xs):
+    out = []
+    for x in xs:
+        await asyncio.sleep(0)
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, "leaves")
+async def async_for(xs):
+    async def feed():
+        for x in xs:
+            yield x
+
+    out = []
+    async for x in feed():
+        out.append(x)
+    return out
+
+
+@nasty(EITHER)
+async def loop_in_a_coroutine(xs):
+    out = []
+    for x in xs:
+        out.append(double(x))
+    await asyncio.sleep(0)
+    return out
+
+
+@nasty("leaves")
+def any_stops(xs):
+    return any(noisy(x) > 3 for x in xs)
+
+
+@nasty("leaves", args=numbers(1, 0, 5))
+def all_stops_before_error(xs):
+    return all(6 // x > 7 for x in xs)
+
+
+@nasty("leaves")
+def next_takes_one(xs):
+    return next(noisy(x) for x in xs)
+
+
+@nasty("leaves")
+def lazy_and_late(xs):
+    k = 1
+    g = (x * k for x in xs)
+    k = 10
+    xs.append(7)
+    return list(g)
+
+
+@nasty("leaves", args=numbers(2, 1, 0))
+def generator_escapes(xs):
+    return (divide(x) for x in xs)
+
+
+@nasty("leaves")
+def zip_stops(xs):
+    return list(zip((noisy(x) for x in xs), [1]))
+
+
+@nasty("leaves")
+def unpacked_generator(xs):
+    g = (noisy(x) for x in xs)
+    a = next(g)
+    print("between")
+    return a, list(g)
+
+
+@nasty("leaves")
+def membership_stops(xs):
+    return 2 in (noisy(x) for x in xs)
+
+
+@nasty(EITHER, args=numbers(4, 1, 0, 2))
+def minimum_of_generator(xs):
+    return min((noisy(x) for x in xs), key=lambda v: v % 3)
+
+
+# --- Exceptions -------------------------------------------------------------------------------------------------------
+
+
+@nasty(SPLIT, args=numbers(3, 1, 0, 2))
+def partial_result_kept(xs):
+    out = []
+    try:
+        for x in xs:
+            out.append(6 // x)
+    except ZeroDivisionError:
+        out.append("stopped")
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: ([3, 1, 0, 2], [])))
+def partial_result_at_the_caller(xs, out):
+    for x in xs:
+        print("at", x)
+        out.append(x)
+        out.append(divide(x))
+
+
+@nasty(EITHER, args=numbers(3, 1, 0, 2))
+def variables_at_the_error(xs):
+    out = []
+    y = z = None
+    try:
+        for x in xs:
+            y = x * 2
+            out.append(6 // x)
+            z = x
+    except ZeroDivisionError:
+        pass
+    return x, y, z, out
+
+
+@nasty(EITHER, args=given(lambda: ([3, "1", 0, None],)))
+def lowest_index_wins(xs):
+    out = []
+    for x in xs:
+        out.append(6 // x)
+    return out
+
+
+@nasty(EITHER, args=numbers(3, 1, 0, 2))
+def try_inside(xs):
+    out = []
+    for x in xs:
+        try:
+            out.append(6 // x)
+        except ZeroDivisionError as e:
+            out.append(repr(e))
+        finally:
+            out.append("finally")
+    return out
+
+
+@nasty(EITHER, args=numbers(3, 0, 2))
+def finally_before_error_leaves(xs):
+    out = []
+    try:
+        for x in xs:
+            try:
+                out.append(6 // x)
+            finally:
+                print("finally", x)
+                out.append(x)
+    except ZeroDivisionError:
+        pass
+    return out
+
+
+@nasty("leaves", args=numbers(3, 0, 2))
+def finally_swallows_by_continue(xs):
+    out = []
+    for x in xs:
+        try:
+            out.append(6 // x)
+        finally:
+            if x == 0:
+                break
+    return out
+
+
+@nasty(EITHER, args=numbers(3, 0, 2))
+def suppressed(xs):
+    out = []
+    for x in xs:
+        with contextlib.suppress(ZeroDivisionError):
+            out.append(6 // x)
+    return out
+
+
+@nasty(EITHER)
+def raised_with_a_cause(xs):
+    out = []
+    for x in xs:
+        try:
+            out.append({3: 1}[x])
+        except KeyError as e:
+            raise ValueError("no", x, {"out": x}) from e
+
+
+@nasty(EITHER)
+def raised_with_odd_arguments(xs):
+    for x in xs:
+        if x == 1:
+            raise OddError(x, where="there")
+
+
+@nasty(EITHER)
+def raised_with_attributes(xs):
+    for x in xs:
+        if x == 1:
+            e = ValueError("x")
+            e.detail = [x]
+            raise e
+
+
+@nasty(EITHER)
+def raised_what_cannot_travel(xs):
+    for x in xs:
+        if x == 1:
+            raise ValueError("lock", threading.Lock().locked, lambda: x)
+
+
+@nasty(EITHER, EITHER, EITHER)
+def result_that_cannot_travel(xs):
+    out = []
+    for x in xs:
+        out.append((i for i in range(x)))
+    return [list(g) for g in out]
+
+
+ONE_ERROR = ValueError("always the same")
+
+
+@nasty(EITHER)
+def one_instance_raised(xs):
+    try:
+        for x in xs:
+            if x == 1:
+                raise ONE_ERROR
+    except ValueError as e:
+        return e is ONE_ERROR
+
+
+@nasty(EITHER)
+def local_exception_class(xs):
+    class Stop(Exception):
+        pass
+
+    out = []
+    try:
+        for x in xs:
+            out.append(x)
+            if x == 1:
+                raise Stop(x)
+    except Stop as e:
+        return out, e.args
+
+
+@nasty(EITHER)
+def stop_iteration_raised(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+        if x == 1:
+            raise StopIteration(x)
+    return out
+
+
+@nasty(EITHER)
+def stop_iteration_in_comprehension(xs):
+    it = iter([5])
+    try:
+        return [x + next(it) for x in xs]
+    except StopIteration:
+        return "stopped"
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], [])))
+def keyboard_interrupt(xs, out):
+    for x in xs:
+        if x == 2:
+            raise KeyboardInterrupt
+        out.append(x)
+
+
+@nasty("unknown leaves world", args=given(lambda: ([1, 2, 3], [])))
+def system_exit(xs, out):
+    for x in xs:
+        out.append(x)
+        if x == 2:
+            sys.exit(f"leaving at {x}")
+
+
+@nasty(EITHER)
+def assertion_fails(xs):
+    out = []
+    for x in xs:
+        assert x != 1, f"x is {x}"
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, args=numbers(10, 10**6, 5))
+def recursion_too_deep(xs):
+    out = []
+    try:
+        for x in xs:
+            out.append(is_even(x))
+    except RecursionError:
+        out.append("too deep")
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2],)))
+def iterable_fails(xs):
+    out = []
+    try:
+        for x in produce_then_fail(xs):
+            out.append(double(x))
+    except LookupError as e:
+        return out, x, e.args
+
+
+@nasty(EITHER, args=given(lambda: (iter([3, 1, 0, 5, 7]),)))
+def rest_of_iterator_after_error(it):
+    out = []
+    try:
+        for x in it:
+            out.append(6 // x)
+    except ZeroDivisionError:
+        pass
+    return out, list(it)
+
+
+@nasty(EITHER)
+def unpacking_fails_later(xs):
+    out = []
+    try:
+        for a, b in [(1, 2), (3, 4), (5,), (6, 7)]:
+            out.append(a + b)
+    except ValueError as e:
+        return out, a, b, str(e)
+
+
+@nasty(EITHER, args=lambda here: ([3, 1, 0, 2],))
+def no_file_after_the_error(xs):
+    for x in xs:
+        y = 6 // x
+        with open(f"out_{x}.txt", "w") as f:
+            f.write(str(y))
+
+
+@nasty("carried unknown leaves")
+def handler_reads_partial(xs):
+    out = []
+    for x in xs:
+        try:
+            out.append(6 // (x - 1))
+        except ZeroDivisionError:
+            out.append(len(out))
+    return out
+
+
+@nasty(EITHER)
+def error_state_is_seen(xs):
+    out = []
+    try:
+        raise KeyError("outer")
+    except KeyError:
+        for x in xs:
+            out.append(str(sys.exc_info()[1]))
+    return out
+
+
+@nasty(EITHER)
+def bare_raise(xs):
+    try:
+        raise KeyError("outer")
+    except KeyError:
+        for x in xs:
+            if x == 1:
+                raise
+
+
+# --- Names of other scopes, and calls that do more than they say ------------------------------------------------------
+
+
+@nasty("scope shared carried")
+def global_counter(xs):
+    global COUNT
+    for x in xs:
+        COUNT += x
+
+
+@nasty("scope shared carried")
+def nonlocal_counter(xs):
+    n = 0
+
+    def run():
+        nonlocal n
+        for x in xs:
+            n += x
+
+    run()
+    return n
+
+
+@nasty("scope target")
+def global_target(xs):
+    global COUNT
+    out = []
+    for COUNT in xs:
+        out.append(counted(0))
+    return out
+
+
+@nasty("scope shared carried unknown")
+def callee_counts(xs):
+    return [counted(x) for x in xs]
+
+
+@nasty("scope shared carried unknown")
+def callee_appends_to_global(xs):
+    out = []
+    for x in xs:
+        out.append(double_traced(x))
+    return out
+
+
+@nasty("carried shared unknown")
+def callee_mutable_default(xs):
+    return [remember(x) for x in xs]
+
+
+@nasty("carried shared unknown")
+def callee_memo(xs):
+    return [memoised(x) for x in xs]
+
+
+@nasty(EITHER)
+def callee_lru_cache(xs):
+    return [cached(x) for x in [*xs, *xs]], cached.cache_info()
+
+
+@nasty("unknown shared carried world", args=numbers(3, 1, 3))
+def callee_lru_cache_noisy(xs):
+    return [cached_noisy(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_decorated(xs):
+    return [decorated(x) for x in xs]
+
+
+@nasty(EITHER)
+def callee_decorated_plainly(xs):
+    return [decorated_plainly(x) for x in xs]
+
+
+@nasty(SPLIT, args=numbers(8, 3, 5))
+def callee_recurses(xs):
+    return [fib(x) for x in xs]
+
+
+@nasty(EITHER, args=numbers(8, 3, 5))
+def callees_recurse_together(xs):
+    return [is_even(x) for x in xs]
+
+
+@nasty(EITHER)
+def callee_raises_in_order(xs):
+    return [divide(x - 1) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_in_a_variable(xs):
+    f = double if len(xs) > 5 else counted
+    return [f(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_in_a_dict(xs):
+    ops = {"pure": double, "count": counted}
+    return [ops["count"](x) for x in xs]
+
+
+@nasty("unknown", args=given(lambda: ([3, 1, 2], counted)))
+def callee_is_an_argument(xs, f):
+    return [f(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_partial(xs):
+    f = functools.partial(remember, seen=[])
+    return [f(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_mapped(xs):
+    return [list(map(counted, [x, x])) for x in xs]
+
+
+@nasty("unknown shared carried")
+def callee_as_key(xs):
+    return [sorted([x, 5, 1], key=remember) for x in xs]
+
+
+@nasty("unknown shared carried", args=given(lambda: ([3, 1, 2], Stepper())))
+def bound_method(xs, stepper):
+    return [stepper.step(x) for x in xs]
+
+
+@nasty("unknown shared carried", args=given(lambda: ([3, 1, 2], Stepper().step)))
+def bound_method_in_a_variable(xs, step):
+    return [step(x) for x in xs]
+
+
+@nasty("unknown shared carried", args=given(lambda: ([3, 1, 2], Stepper())))
+def callable_object(xs, stepper):
+    return [stepper(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def class_attribute_counts(xs):
+    return [Stepper.add(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def class_attribute_stored(xs):
+    for x in xs:
+        Stepper.total += x
+    return Stepper.total
+
+
+@nasty(EITHER)
+def static_method(xs):
+    return [Stepper.plain(x) for x in xs]
+
+
+@nasty(EITHER)
+def object_made_here(xs):
+    out = []
+    for x in xs:
+        s = Stepper()
+        s.step(x)
+        out.append(s.step(1))
+    return out
+
+
+@nasty(EITHER)
+def object_kept(xs):
+    out = []
+    for x in xs:
+        s = Stepper()
+        s.step(x)
+        out.append(s)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], Stepper())))
+def property_counts(xs, stepper):
+    return [stepper.ticking + x for x in xs]
+
+
+@nasty("shared carried unknown")
+def attribute_made_on_demand(xs):
+    m = Magic()
+    return [m.anything + x for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def getitem_counts(xs, t):
+    return [t[x] for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def addition_counts(xs, t):
+    return [t + x for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def addition_from_the_right_counts(xs, t):
+    total = 0
+    for x in xs:
+        total += x + t
+    return total
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def truth_counts(xs, t):
+    out = []
+    for x in xs:
+        if t:
+            out.append(x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def containment_counts(xs, t):
+    return [x in t for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def length_counts(xs, t):
+    return [len(t) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def format_counts(xs, t):
+    return [f"{t}-{x}" for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Tattling(0))))
+def comparison_counts(xs, t):
+    return [sorted([t, t]) is None or t < x for x in xs]
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], Tattling(0))))
+def context_manager_counts(xs, t):
+    out = []
+    for x in xs:
+        with t as n:
+            out.append(n)
+    return out
+
+
+@nasty("shared target", args=given(lambda: ([3, 1, 2], Trailing())))
+def setattr_leaves_a_trail(xs, o):
+    for x in xs:
+        o.value = x
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Record("r"))))
+def attribute_list_appended(xs, record):
+    for x in xs:
+        record.values.append(x)
+
+
+@nasty("shared carried unknown")
+def function_attribute(xs):
+    double.calls = 0
+    for x in xs:
+        double.calls += x
+    calls = double.calls
+    del double.calls
+    return calls
+
+
+def pure_square(x):
+    return x * x
+
+
+def impure_square(x):
+    CALLS.append(x)
+    return len(CALLS)
+
+
+@nasty(EITHER)
+def code_exchanged(xs):
+    code = pure_square.__code__
+    pure_square.__code__ = impure_square.__code__
+    try:
+        return [pure_square(x) for x in xs]
+    finally:
+        pure_square.__code__ = code
+
+
+@nasty(EITHER, EITHER)
+def defaults_exchanged(xs):
+    def f(x, k=1):
+        return x * k
+
+    out = [f(x) for x in xs]
+    f.__defaults__ = (5,)
+    return out + [f(x) for x in xs]
+
+
+@nasty(EITHER)
+def builtin_patched(xs):
+    original = builtins.abs
+    builtins.abs = counted
+    try:
+        return [abs(x) for x in xs]
+    finally:
+        builtins.abs = original
+
+
+@nasty(EITHER)
+def module_function_patched(xs):
+    original = math.sqrt
+    math.sqrt = counted
+    try:
+        return [math.sqrt(x) for x in xs]
+    finally:
+        math.sqrt = original
+
+
+@nasty(EITHER)
+def method_patched(xs):
+    original = Stepper.plain
+    Stepper.plain = staticmethod(counted)
+    try:
+        return [Stepper.plain(x) for x in xs]
+    finally:
+        Stepper.plain = staticmethod(original)
+
+
+@nasty(EITHER)
+def global_function_patched(xs):
+    globals()["double"] = counted
+    return [double(x) for x in xs]
+
+
+@nasty(EITHER)
+def builtin_shadowed(xs):
+    len = remember
+    return [len(x) for x in xs]
+
+
+@nasty(EITHER, EITHER)
+def global_constant_changed(xs):
+    global SCALE
+    SCALE = 50
+    out = [scaled(x) for x in xs]
+    SCALE = 7
+    return out, [scaled(x) for x in xs]
+
+
+@nasty(EITHER, EITHER)
+def global_table_changed_between(xs):
+    SHARED["rows"] = [[5]]
+    first = [len(SHARED["rows"]) * x for x in xs]
+    SHARED["rows"].append([6])
+    return first, [len(SHARED["rows"]) * x for x in xs]
+
+
+@nasty(EITHER)
+def module_attribute_changed(xs):
+    json.SCALE = 3
+    try:
+        return [x * json.SCALE for x in xs]
+    finally:
+        del json.SCALE
+
+
+@nasty(EITHER)
+def class_constant_changed(xs):
+    Stepper.total = 40
+    return [Stepper.total + x for x in xs]
+
+
+@nasty(EITHER)
+def function_redefined_inside(xs):
+    out = []
+    for x in xs:
+
+        def f(y):
+            return y * x
+
+        out.append(f(2))
+    return out
+
+
+@nasty("unknown shared scope carried dynamic")
+def global_redefined_inside(xs):
+    out = []
+    for x in xs:
+        globals()["SCALE"] = x
+        out.append(scaled(1))
+    return out
+
+
+@nasty("unknown shared scope carried")
+def module_patched_inside(xs):
+    out = []
+    for x in xs:
+        json.SCALE = x
+        out.append(getattr(json, "SCALE"))
+    del json.SCALE
+    return out
+
+
+@nasty(EITHER)
+def finaliser_prints(xs):
+    class Dying:
+        def __init__(self, x):
+            self.x = x
+
+        def __del__(self):
+            print("died", self.x)
+
+    out = []
+    for x in xs:
+        d = Dying(x)
+        print("made", d.x)
+        out.append(x)
+    return out
+
+
+@nasty("carried shared", args=numbers(3, 1, 2))
+def registered_elsewhere(xs):
+    for x in xs:
+        REGISTRY.setdefault(x, []).append(len(REGISTRY))
+    return REGISTRY
+
+
+@nasty("unknown shared carried")
+def iterator_consumed_inside(xs):
+    it = itertools.count(10)
+    return [(x, next(it)) for x in xs]
+
+
+@nasty(EITHER, "unknown shared carried")
+def send_to_generator(xs):
+    def averager():
+        total = 0
+        while True:
+            total += yield total
+
+    g = averager()
+    next(g)
+    return [g.send(x) for x in xs]
+
+
+@nasty("unknown shared carried")
+def queue_between(xs):
+    q = queue.Queue()
+    out = []
+    for x in xs:
+        q.put(x)
+        out.append(q.qsize())
+    return out
+
+
+@nasty("unknown shared carried")
+def thread_started(xs):
+    out = []
+    for x in xs:
+        t = threading.Thread(target=out.append, args=(x,))
+        t.start()
+        t.join()
+    return out
+
+
+@nasty("unknown shared carried")
+def lock_held(xs):
+    lock = threading.Lock()
+    out = []
+    for x in xs:
+        with lock:
+            out.append((x, lock.locked()))
+    return out
+
+
+VAR = contextvars.ContextVar("VAR", default=0)
+LOCAL = threading.local()
+LOCAL.n = 0
+
+
+@nasty("unknown shared carried")
+def context_variable_set(xs):
+    out = []
+    for x in xs:
+        out.append(VAR.get() + x)
+        VAR.set(x)
+    VAR.set(0)
+    return out
+
+
+@nasty(EITHER)
+def context_variable_read(xs):
+    token = VAR.set(100)
+    try:
+        return [VAR.get() + x for x in xs]
+    finally:
+        VAR.reset(token)
+
+
+@nasty("unknown shared carried")
+def thread_local_counts(xs):
+    LOCAL.n = 0
+    out = []
+    for x in xs:
+        LOCAL.n += x
+        out.append(LOCAL.n)
+    return out
+
+
+@nasty(EITHER)
+def thread_local_read(xs):
+    LOCAL.n = 8
+    return [LOCAL.n + x for x in xs]
+
+
+# --- Code that sees or makes code -------------------------------------------------------------------------------------
+
+
+@nasty("dynamic unknown")
+def execs(xs):
+    out = []
+    for x in xs:
+        exec("out.append(x + len(out))")
+    return out
+
+
+@nasty("dynamic unknown")
+def evals(xs):
+    total = 0
+    out = []
+    for x in xs:
+        total += x
+        out.append(eval("total * 2"))
+    return out
+
+
+@nasty("dynamic unknown")
+def eval_aliased(xs):
+    e = eval
+    out = []
+    for x in xs:
+        out.append(e("x + len(out)", {}, {"x": x, "out": out}))
+    return out
+
+
+@nasty("dynamic unknown")
+def reads_locals(xs):
+    out = []
+    for x in xs:
+        out.append(len(locals()["out"]))
+    return out
+
+
+@nasty("dynamic unknown")
+def reads_vars(xs):
+    out = []
+    for x in xs:
+        out.append(sorted(vars()))
+    return out
+
+
+@nasty("dynamic unknown shared")
+def writes_globals(xs):
+    for x in xs:
+        globals()["COUNT"] = x
+
+
+@nasty("dynamic unknown world")
+def reads_frame(xs):
+    out = []
+    for x in xs:
+        out.append(len(sys._getframe().f_locals["out"]))
+    return out
+
+
+def caller_has(name):
+    return len(inspect.currentframe().f_back.f_locals[name])
+
+
+@nasty("dynamic unknown")
+def callee_reads_frame(xs):
+    out = []
+    for x in xs:
+        out.append(caller_has("out"))
+    return out
+
+
+@nasty("dynamic unknown")
+def append_by_getattr(xs):
+    out = []
+    for x in xs:
+        getattr(out, "append")(len(out))
+    return out
+
+
+@nasty("dynamic unknown shared", args=given(lambda: ([3, 1, 2], Record("r"))))
+def set_by_setattr(xs, record):
+    for x in xs:
+        setattr(record, "name", record.name + str(x))
+
+
+@nasty("dynamic unknown")
+def by_operator(xs):
+    out = [0, 0]
+    for x in xs:
+        operator.setitem(out, 0, out[0] + x)
+        operator.iadd(out, [x])
+    return out
+
+
+@nasty("dynamic unknown")
+def imports_inside(xs):
+    out = []
+    for x in xs:
+        module = importlib.import_module("loops_nasty")
+        module.CALLS.append(x)
+        out.append(len(module.CALLS))
+    return out
+
+
+@nasty(EITHER)
+def import_statement_inside(xs):
+    out = []
+    for x in xs:
+        import colorsys
+
+        out.append(colorsys.rgb_to_hsv(x, 1, 1))
+    return out
+
+
+@nasty("dynamic unknown identity", EITHER)
+def by_gc(xs):
+    marker = ["marker"]
+    out = []
+    for x in xs:
+        for o in gc.get_referrers(marker):
+            if isinstance(o, dict):
+                o["hacked"] = x
+        out.append(x)
+    return out
+
+
+@nasty("dynamic unknown")
+def stack_depth(xs):
+    return [len(inspect.stack()) * 0 + x for x in xs]
+
+
+@nasty(EITHER)
+def from_a_string(xs):
+    namespace = {"CALLS": CALLS}
+    exec("def f(x):\n    CALLS.append(x)\n    return len(CALLS)", namespace)
+    f = namespace["f"]
+    return [f(x) for x in xs]
+
+
+@nasty("dynamic unknown")
+def super_and_class_cell(xs):
+    class A:
+        n = 0
+
+        def bump(self, x):
+            __class__.n += x
+            return __class__.n
+
+    a = A()
+    return [a.bump(x) for x in xs]
+
+
+# --- Identity and hash order ------------------------------------------------------------------------------------------
+
+
+@nasty("identity unknown", "identity unknown")
+def reads_id(xs):
+    a = [0]
+    return [id(a) == id(a) and x for x in xs], len({id(a) for x in xs})
+
+
+@nasty(EITHER, args=given(lambda: ([MISSING, 1, MISSING],)))
+def sentinel(xs):
+    out = []
+    for x in xs:
+        out.append("missing" if x is MISSING else x)
+    return out
+
+
+def lists_and_one_of_them():
+    rows = [[1], [1], [1]]
+    return rows, rows[1]
+
+
+@nasty(EITHER, args=given(lists_and_one_of_them))
+def is_the_same_object(rows, mine):
+    out = []
+    for row in rows:
+        out.append(row is mine)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([Colour.RED, Colour.BLUE, None],)))
+def enum_and_none(xs):
+    out = []
+    for x in xs:
+        if x is None:
+            continue
+        out.append(x is Colour.RED)
+    return out
+
+
+def nan_and_known():
+    nan = float("nan")
+    return [nan, 1.0, 2.0], [nan, 1.0], {nan: "found"}
+
+
+@nasty(EITHER, args=given(nan_and_known))
+def nan_is_found_by_identity(xs, known, table):
+    return [(x in known, known.count(x), table.get(x)) for x in xs]
+
+
+class Plain:
+    pass
+
+
+def plain_objects():
+    a, b = Plain(), Plain()
+    return [a, b], {a: "a", b: "b"}
+
+
+@nasty(EITHER, args=given(plain_objects))
+def found_by_default_hash(objects, table):
+    return [table.get(o) for o in objects]
+
+
+@nasty(EITHER, args=given(plain_objects))
+def found_by_default_equality(objects, table):
+    return [o == p for o in objects for p in table]
+
+
+@nasty("identity unknown", args=given(lambda: (["a", "b", "c"],)))
+def hash_of_strings(xs):
+    return [hash(x) for x in xs]
+
+
+WORDS = [f"word{i}" for i in range(20)]
+
+
+@nasty("identity unknown", args=given(lambda: ([1, 2, 3],)))
+def order_of_a_set(xs):
+    return [list(set(WORDS)) for x in xs]
+
+
+@nasty("identity unknown", EITHER, args=given(lambda: ([1, 2, 3],)))
+def order_of_a_set_in_text(xs):
+    out = []
+    for x in xs:
+        out.append(str({w for w in WORDS}))
+    return out
+
+
+@nasty("identity unknown", args=given(lambda: ([1, 2, 3],)))
+def pop_from_a_set(xs):
+    out = []
+    for x in xs:
+        s = set(WORDS)
+        out.append(s.pop())
+    return out
+
+
+@nasty("identity unknown", args=given(lambda: ([1, 2, 3],)))
+def longest_in_a_set(xs):
+    return [max(set(WORDS), key=len) for x in xs]
+
+
+@nasty(EITHER, EITHER, args=given(lambda: ([1, 2, 3], set(WORDS))))
+def inner_loop_over_a_set(xs, words):
+    out = []
+    for x in xs:
+        text = ""
+        for w in words:
+            text += w
+        out.append(text)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], set(WORDS))))
+def unpacked_set(xs, words):
+    return [(x, *words) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (set(WORDS),)))
+def loop_over_a_set(words):
+    out = []
+    for w in words:
+        out.append(w)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3],)))
+def sorted_set(xs):
+    return [sorted(set(WORDS)) for x in xs]
+
+
+@nasty("identity unknown", args=given(lambda: ([1, 2, 3],)))
+def address_in_text(xs):
+    shared = Plain()
+    text = repr(shared)
+    return [repr(shared) == text for x in xs]
+
+
+@nasty("identity unknown world", args=given(lambda: ([1, 2, 3],)))
+def reference_count(xs):
+    shared = [1]
+    return [sys.getrefcount(shared) > 0 for x in xs]
+
+
+@nasty("identity unknown shared carried", args=given(lambda: ([1, 2, 3],)))
+def weak_reference(xs):
+    p = Plain()
+    seen = weakref.WeakSet()
+    out = []
+    for x in xs:
+        seen.add(p)
+        out.append(len(seen))
+    return out
+
+
+@nasty(EITHER, EITHER)
+def classes_made_inside(xs):
+    out = []
+    for x in xs:
+
+        class Made:
+            value = x
+
+        out.append(Made)
+    return [c.value for c in out], len(set(out))
+
+
+@nasty(EITHER)
+def strings_interned(xs):
+    key = "a" * 30
+    out = []
+    for x in xs:
+        out.append(key)
+    return out[0] is out[1]
+
+
+# --- The process and the world ----------------------------------------------------------------------------------------
+
+
+@nasty("world unknown carried", args=numbers(3, 1, 2))
+def random_without_seed(xs):
+    random.seed(1)
+    return [random.random() + x for x in xs]
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def one_random_object(xs):
+    r = random.Random(4)
+    return [r.randint(0, x) for x in xs]
+
+
+@nasty(EITHER, args=numbers(3, 1, 2))
+def random_of_its_own(xs):
+    return [random.Random(x).randint(0, 100) for x in xs]
+
+
+@nasty("world unknown carried")
+def numpy_random_global(xs):
+    np.random.seed(3)
+    out = []
+    for x in xs:
+        out.append(np.random.normal())
+    return out
+
+
+@nasty("world unknown carried")
+def numpy_random_seeded_inside(xs):
+    out = []
+    for x in xs:
+        np.random.seed(x)
+        out.append(np.random.normal())
+    return out, np.random.normal()
+
+
+@nasty("world unknown")
+def clock(xs):
+    return [time.time() > x for x in xs]
+
+
+@nasty("world unknown")
+def elapsed(xs):
+    start = time.perf_counter()
+    return [x for x in xs if time.perf_counter() - start < 1000]
+
+
+@nasty("world unknown")
+def process_id(xs):
+    return [os.getpid() + x for x in xs]
+
+
+@nasty("world unknown")
+def thread_id(xs):
+    return [threading.get_ident() + x for x in xs]
+
+
+@nasty("world unknown")
+def unique_name(xs):
+    return len({uuid.uuid4() for x in xs})
+
+
+@nasty(EITHER)
+def environment_read(xs):
+    os.environ["LOOPS_SCALE"] = "30"
+    try:
+        return [x * int(os.environ["LOOPS_SCALE"]) for x in xs]
+    finally:
+        del os.environ["LOOPS_SCALE"]
+
+
+@nasty("world unknown shared carried")
+def environment_written(xs):
+    out = []
+    for x in xs:
+        os.environ["LOOPS_LAST"] = str(x)
+        out.append(os.environ.get("LOOPS_LAST"))
+    del os.environ["LOOPS_LAST"]
+    return out
+
+
+@nasty("world unknown")
+def folder_changed(xs):
+    home = os.getcwd()
+    out = []
+    for x in xs:
+        os.makedirs("deeper")
+        os.chdir("deeper")
+        out.append(os.path.relpath(os.getcwd(), home))
+    os.chdir(home)
+    return out
+
+
+@nasty(EITHER)
+def read_relative_after_chdir(xs):
+    home = os.getcwd()
+    os.mkdir("below")
+    os.chdir("below")
+    with open("data.txt", "w") as f:
+        f.write("7")
+    try:
+        out = []
+        for x in xs:
+            with open("data.txt") as f:
+                out.append(x * int(f.read()))
+        return out
+    finally:
+        os.chdir(home)
+
+
+@nasty(EITHER)
+def current_folder(xs):
+    return [os.path.join(os.getcwd(), str(x)) for x in xs]
+
+
+@nasty(EITHER)
+def errstate_outside(xs):
+    out = []
+    with np.errstate(all="raise"):
+        for x in xs:
+            out.append(np.log(np.float64(x - 1)))
+    return out
+
+
+@nasty(EITHER)
+def decimal_context_outside(xs):
+    with decimal.localcontext() as c:
+        c.prec = 3
+        return [decimal.Decimal(1) / decimal.Decimal(x) for x in xs]
+
+
+@nasty(EITHER)
+def print_options_outside(xs):
+    with np.printoptions(precision=2):
+        return [str(np.array([1 / x])) for x in xs]
+
+
+@nasty(EITHER)
+def pandas_option_outside(xs):
+    with pd.option_context("display.precision", 1):
+        return [str(pd.Series([1 / x])) for x in xs]
+
+
+@nasty(EITHER)
+def recursion_limit_outside(xs):
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(150)
+    try:
+        return [is_even(x * 100) for x in xs]
+    except RecursionError:
+        return "too deep"
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@nasty("world unknown carried shared")
+def same_file_written(xs):
+    for x in xs:
+        with open("last.txt", "w") as f:
+            f.write(str(x))
+
+
+@nasty("world unknown carried shared")
+def same_file_appended(xs):
+    for x in xs:
+        with open("all.txt", "a") as f:
+            f.write(f"{x}\n")
+
+
+@nasty(SPLIT)
+def file_for_each(xs):
+    for i, x in enumerate(xs):
+        with open(f"out_{i}.txt", "w") as f:
+            f.write(str(x))
+
+
+@nasty(EITHER, args=numbers(3, 1, 2, 4))
+def files_collide(xs):
+    for x in xs:
+        with open(f"out_{x % 2}.txt", "w") as f:
+            f.write(str(x))
+
+
+@nasty(EITHER)
+def file_was_there(xs):
+    with open("out_1.txt", "w") as f:
+        f.write("before")
+    for x in xs:
+        with open(f"out_{x}.txt", "w") as f:
+            f.write(str(x))
+
+
+@nasty(EITHER, args=numbers(1, 2, 3))
+def file_read_by_the_next(xs):
+    with open("f0.txt", "w") as f:
+        f.write("5")
+    out = []
+    for x in xs:
+        with open(f"f{x - 1}.txt") as f:
+            before = int(f.read())
+        with open(f"f{x}.txt", "w") as f:
+            f.write(str(before * 2))
+        out.append(before)
+    return out
+
+
+@nasty("world unknown carried", args=numbers(1, 2, 3))
+def folder_listed_while_written(xs):
+    out = []
+    for x in xs:
+        with open(f"n{x}.txt", "w") as f:
+            f.write("x")
+        out.append(len(os.listdir(".")))
+    return out
+
+
+@nasty("world unknown carried", EITHER, args=numbers(1, 2, 3))
+def numbered_from_what_is_there(xs):
+    for x in xs:
+        n = len([name for name in os.listdir(".") if name.startswith("n")])
+        with open(f"n{n}.txt", "w") as f:
+            f.write(str(x))
+
+
+@nasty(EITHER, "world unknown", args=numbers(1, 2))
+def removed(xs):
+    for x in (0, *xs):
+        open(f"r{x}", "w").close()
+    out = []
+    for x in xs:
+        out.append(os.path.exists(f"r{x - 1}"))
+        os.remove(f"r{x}")
+    return out
+
+
+@nasty("world unknown")
+def folder_made(xs):
+    for x in xs:
+        os.makedirs("same", exist_ok=x != 2)
+
+
+@nasty("world unknown shared")
+def subprocess_started(xs):
+    return [subprocess.run(["sh", "-c", f"echo {x} >> sub.txt"]).returncode for x in xs]
+
+
+@nasty("world unknown shared")
+def system_called(xs):
+    return [os.system(f"echo {x} >> sys.txt") for x in xs]
+
+
+@nasty("world unknown shared carried")
+def shared_handle_written(xs):
+    with open("all.txt", "w") as f:
+        for x in xs:
+            f.write(f"{x} at {f.tell()}\n")
+
+
+@nasty(EITHER)
+def shared_handle_only_written(xs):
+    with open("all.txt", "w") as f:
+        for x in xs:
+            f.write(f"{x}\n")
+
+
+@nasty(EITHER)
+def rows_to_csv(xs):
+    with open("rows.csv", "w", newline="") as f:
+        writer = csv.writer(f)
+        for x in xs:
+            writer.writerow([x, double(x)])
+
+
+@nasty("world unknown shared carried")
+def shared_handle_read(xs):
+    f = io.StringIO("1\n2\n3\n4\n")
+    return [int(f.readline()) * x for x in xs]
+
+
+@nasty(EITHER)
+def lines_and_position(xs):
+    f = io.StringIO("1\n2\n3\n4\n")
+    out = []
+    for line in f:
+        out.append(line.strip())
+    return out, f.tell()
+
+
+@nasty("iterable carried unknown shared")
+def line_skipped_inside(xs):
+    f = io.StringIO("1\n2\n3\n4\n")
+    out = []
+    for line in f:
+        out.append(line.strip() + next(f).strip())
+    return out
+
+
+@nasty("world unknown")
+def temporary_file_name(xs):
+    return [os.path.basename(tempfile.mkdtemp(prefix=f"t{x}", dir="."))[:2] for x in xs]
+
+
+@nasty(SPLIT)
+def prints_in_order(xs):
+    for x in xs:
+        print("x is", x, sep=" = ", end=";\n", flush=True)
+        if x == 1:
+            print("one", file=sys.stderr)
+
+
+@nasty(EITHER)
+def prints_from_callee(xs):
+    print("start")
+    out = []
+    for x in xs:
+        out.append(noisy(x))
+        print("after", x)
+    return out
+
+
+@nasty(EITHER)
+def prints_between_appends_of_talking(xs):
+    out = Talking()
+    for x in xs:
+        print("a")
+        out.append(x)
+        print("b")
+    return out
+
+
+@nasty(EITHER)
+def writes_to_stdout(xs):
+    for x in xs:
+        sys.stdout.write(f"{x}\n")
+
+
+@nasty("world unknown carried shared")
+def reads_what_was_printed(xs):
+    buffer = io.StringIO()
+    out = []
+    with contextlib.redirect_stdout(buffer):
+        for x in xs:
+            print(x)
+            out.append(len(buffer.getvalue()))
+    return out
+
+
+@nasty(EITHER)
+def stdout_replaced_outside(xs):
+    buffer = io.StringIO()
+    with contextlib.redirect_stdout(buffer):
+        for x in xs:
+            print(x)
+    return buffer.getvalue()
+
+
+@nasty("world unknown shared carried")
+def stdout_replaced_inside(xs):
+    out = []
+    for x in xs:
+        buffer = io.StringIO()
+        sys.stdout, before = buffer, sys.stdout
+        print(x)
+        sys.stdout = before
+        out.append(buffer.getvalue())
+    return out
+
+
+@nasty(EITHER)
+def print_replaced(xs):
+    lines = []
+
+    def print(*args):
+        lines.append((len(lines), *args))
+
+    for x in xs:
+        print("x", x)
+    return lines
+
+
+@nasty(EITHER)
+def prints_to_a_list(xs):
+    class Lines(list):
+        def write(self, text):
+            self.append((len(self), text))
+
+    lines = Lines()
+    for x in xs:
+        print(x, file=lines)
+    return lines
+
+
+@nasty("carried")
+def prints_an_accumulator_alias(xs):
+    out = []
+    seen = {"out": out}
+    for x in xs:
+        out.append(x)
+        print(seen)
+    return out
+
+
+@nasty(EITHER)
+def prints_what_changes_later(xs):
+    for x in xs:
+        row = [x]
+        print(row)
+        row.append("later")
+
+
+@nasty(EITHER)
+def logs(xs):
+    for x in xs:
+        log.warning("at %s", x)
+
+
+@nasty(EITHER)
+def logs_lazily(xs):
+    row = []
+    for x in xs:
+        row = [x]
+        log.info("row %s", row)
+        row.append("later")
+
+
+@nasty(EITHER)
+def warns_once(xs):
+    for x in xs:
+        warnings.warn("once for this line", stacklevel=1)
+    warnings.warn("and here", stacklevel=1)
+
+
+@nasty(EITHER)
+def warns_by_callee(xs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        return [float(np.mean(np.zeros(0))) if x == 1 else x for x in xs]
+
+
+@nasty(EITHER)
+def warnings_are_errors(xs):
+    out = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            for x in xs:
+                out.append(x)
+                if x == 1:
+                    warnings.warn("now an error", stacklevel=1)
+        except UserWarning as e:
+            out.append(str(e))
+    return out
+
+
+@nasty("world unknown shared")
+def warnings_caught_inside(xs):
+    out = []
+    for x in xs:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.warn("caught", stacklevel=1)
+            out.append(len(caught))
+    return out
+
+
+# --- What the loop iterates over --------------------------------------------------------------------------------------
+
+
+@nasty(EITHER)
+def generator_interleaved(xs):
+    out = []
+    for x in produce(xs):
+        print("consume", x)
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, EITHER)
+def generator_reads_accumulator(xs):
+    out = []
+
+    def feed():
+        while len(out) < 4:
+            yield len(out)
+
+    for x in feed():
+        out.append(x * 10)
+    return out
+
+
+@nasty(EITHER, EITHER)
+def generator_expression_reads_accumulator(xs):
+    out = [1]
+    for n in (len(out) + x for x in xs):
+        out.append(n)
+    return out
+
+
+@nasty(EITHER)
+def mapped_iterable_reads_accumulator(xs):
+    out = []
+    for n in map(lambda x: x + len(out), xs):
+        out.append(n)
+    return out
+
+
+@nasty(EITHER, EITHER, EITHER)
+def generator_twice(xs):
+    g = (x * 2 for x in xs)
+    first = [x for x in g]
+    second = [x for x in g]
+    return first, second
+
+
+@nasty(EITHER, args=given(lambda: (iter([1, 2, 3, 4, 5]),)))
+def zipped_with_itself(it):
+    out = []
+    for a, b in zip(it, it):
+        out.append(a * 10 + b)
+    return out, list(it)
+
+
+@nasty("iterable carried unknown shared", args=given(lambda: (iter([1, 2, 3, 4, 5, 6]),)))
+def skips_ahead(it):
+    out = []
+    for x in it:
+        out.append(x)
+        if x % 2:
+            next(it)
+    return out
+
+
+@nasty("iterable carried shared", args=numbers(1, 2, 3))
+def appends_to_iterable(xs):
+    for x in xs:
+        if x < 5:
+            xs.append(x + 4)
+
+
+@nasty("iterable carried shared", args=numbers(1, 2, 3, 4))
+def removes_from_iterable(xs):
+    for x in xs:
+        xs.remove(x)
+
+
+@nasty("iterable carried shared", args=numbers(1, 2, 0))
+def writes_ahead(xs):
+    out = []
+    for x in xs:
+        xs[x] = 2
+        out.append(x)
+    return out
+
+
+@nasty("iterable carried shared", args=given(lambda: ({"a": 1, "b": 2},)))
+def dictionary_grows(d):
+    for k in d:
+        d[k + "!"] = 1
+
+
+@nasty(EITHER, args=given(lambda: ({"a": 1, "b": 2},)))
+def dictionary_values_replaced(d):
+    for k, v in d.items():
+        d[k] = v * 2
+
+
+@nasty("iterable carried shared", args=given(lambda: ({"a": 1, "b": 2},)))
+def dictionary_shrinks(d):
+    out = []
+    for k in list(d):
+        out.append((k, len(d)))
+        del d[k]
+    return out
+
+
+@nasty("iterable carried shared")
+def enumerated_alias_grows(xs):
+    out = xs
+    for i, x in enumerate(xs):
+        if i < 3:
+            out.append(x)
+    return out
+
+
+@nasty(EITHER)
+def iterable_renamed_by_target(xs):
+    out = []
+    for xs in xs:
+        out.append(xs)
+    return out, xs
+
+
+@nasty(EITHER)
+def iterable_rebound_inside(xs):
+    out = []
+    for x in xs:
+        xs = [100]
+        out.append(x)
+    return out, xs
+
+
+@nasty(EITHER)
+def endless_until_error(xs):
+    out = []
+    try:
+        for i in itertools.count():
+            out.append(6 // (3 - i))
+    except ZeroDivisionError:
+        return out
+
+
+@nasty(EITHER)
+def huge_until_error(xs):
+    out = []
+    try:
+        for i in range(10**15):
+            out.append(6 // (3 - i))
+    except ZeroDivisionError:
+        return out, i
+
+
+@nasty(EITHER, args=given(lambda: (5,)))
+def not_iterable(n):
+    for x in n:
+        print(x)
+
+
+@nasty(EITHER)
+def zip_strict_fails(xs):
+    out = []
+    try:
+        for a, b in zip(xs, [1, 2], strict=True):
+            out.append(a + b)
+    except ValueError:
+        return out, a, b
+
+
+@nasty(EITHER)
+def until_sentinel(xs):
+    f = io.StringIO("a\nb\n\nc\n")
+    return [line.strip() for line in iter(f.readline, "\n")], f.read()
+
+
+@nasty(EITHER, EITHER)
+def reversed_and_sliced(xs):
+    out = []
+    for x in reversed(xs):
+        for y in itertools.islice(itertools.cycle(xs), 4):
+            out.append((x, y))
+    return out
+
+
+class Countdown:
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.n == 0:
+            raise StopIteration
+        self.n -= 1
+        return self.n
+
+
+@nasty(EITHER, args=given(lambda: (Countdown(5),)))
+def own_iterator(c):
+    out = []
+    for n in c:
+        out.append(n)
+    return out
+
+
+@nasty("iterable carried shared unknown", args=given(lambda: (Countdown(10),)))
+def own_iterator_pushed(c):
+    out = []
+    for n in c:
+        c.n -= 1
+        out.append(n)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (Countdown(6),)))
+def own_iterator_watched(c):
+    out = []
+    for n in c:
+        out.append((n, c.n))
+    return out
+
+
+@nasty(EITHER)
+def generator_closed(xs):
+    def feed():
+        try:
+            yield from xs
+        finally:
+            print("closed")
+
+    out = []
+    try:
+        for x in feed():
+            out.append(6 // (x - 1))
+    except ZeroDivisionError:
+        print("failed")
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (np.arange(6).reshape(3, 2),)))
+def rows_are_views(a):
+    out = []
+    for row in a:
+        out.append(row)
+    a[0, 0] = 99
+    return out
+
+
+# --- Targets ----------------------------------------------------------------------------------------------------------
+
+
+@nasty("target shared", args=given(lambda: ([3, 1, 2], Record("r"))))
+def attribute_target(xs, record):
+    out = []
+    for record.name in xs:
+        out.append(record.name)
+    return out
+
+
+@nasty("target shared", args=given(lambda: ([3, 1, 2], [0, 0])))
+def item_target(xs, cell):
+    out = []
+    for cell[0] in xs:
+        out.append(sum(cell))
+    return out
+
+
+@nasty("target shared", args=given(lambda: ([3, 1, 2], {})))
+def key_target(xs, d):
+    for i, d[i] in enumerate(xs):
+        pass
+
+
+@nasty(SPLIT, args=given(lambda: ([(1, 2, 3), (4,), (5, 6)],)))
+def starred_target(rows):
+    out = []
+    for first, *rest in rows:
+        out.append((first, rest))
+    return out, first, rest
+
+
+@nasty(EITHER)
+def nested_target(xs):
+    out = []
+    for i, (a, (b, *c)) in enumerate([(1, (2, 3)), (4, (5,))]):
+        out.append((i, a, b, c))
+    return out, a, b, c
+
+
+@nasty(EITHER)
+def one_name_twice(xs):
+    out = []
+    for i, i in enumerate(xs):
+        out.append(i)
+    return out
+
+
+@nasty("target carried shared", args=given(lambda: ([[1], [2]],)))
+def target_is_accumulator(lists):
+    out = []
+    for out in lists:
+        out.append(9)
+    return out
+
+
+@nasty(SPLIT, SPLIT)
+def target_of_an_earlier_loop(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    for y in xs:
+        out.append(x + y)
+    return out
+
+
+# --- Functions and classes made inside --------------------------------------------------------------------------------
+
+
+@nasty("closure", EITHER)
+def closures_escape(xs):
+    fs = []
+    for x in xs:
+        fs.append(lambda: x)
+    return [f() for f in fs]
+
+
+@nasty(EITHER, EITHER)
+def closures_with_defaults(xs):
+    fs = []
+    for x in xs:
+        fs.append(lambda x=x: x)
+    return [f() for f in fs]
+
+
+@nasty(EITHER, EITHER)
+def closures_from_comprehension(xs):
+    return [f() for f in [lambda: x for x in xs]]
+
+
+@nasty("closure shared carried")
+def closure_changes_accumulator(xs):
+    out = []
+
+    def add(x):
+        out.append(x + len(out))
+
+    for x in xs:
+        add(x)
+    return out
+
+
+@nasty("closure shared carried scope")
+def closure_counts(xs):
+    n = 0
+
+    def bump():
+        nonlocal n
+        n += 1
+        return n
+
+    return [x * bump() for x in xs]
+
+
+@nasty("closure shared carried scope")
+def closure_assigns_temporary(xs):
+    y = 0
+
+    def put(x):
+        nonlocal y
+        y = x
+
+    out = []
+    for x in xs:
+        put(x)
+        out.append(y)
+    return out, y
+
+
+@nasty(SPLIT, args=given(lambda: ([[3, 1], [2]],)))
+def lambda_used_up(rows):
+    out = []
+    for row in rows:
+        out.append(sorted(row, key=lambda v: -v))
+    return out
+
+
+@nasty(EITHER, EITHER)
+def function_returns_inside(xs):
+    out = []
+    for x in xs:
+
+        def f():
+            for i in range(5):
+                if i == x:
+                    return i
+            return None
+
+        out.append(f())
+    return out
+
+
+@nasty(EITHER)
+def loop_in_a_class_body(xs):
+    class Body:
+        values = []
+        for x in xs:
+            values.append(x)
+
+    return Body.values, Body.x
+
+
+@nasty("scope shared carried closure unknown")
+def local_class_counts(xs):
+    class Ticket:
+        n = 0
+
+        def __init__(self):
+            Ticket.n += 1
+            self.number = Ticket.n
+
+    return [Ticket().number + x for x in xs]
+
+
+@nasty(EITHER, EITHER)
+def local_class_used(xs):
+    class Box:
+        def __init__(self, v):
+            self.v = v
+
+    out = []
+    for x in xs:
+        out.append(Box(x))
+    return [type(b) is Box for b in out]
+
+
+@nasty(EITHER)
+def named_tuples(xs):
+    out = []
+    for x in xs:
+        out.append(Point(x, y=double(x)))
+    return out
+
+
+@nasty(EITHER)
+def pattern_matching(xs):
+    out = []
+    for x in [*xs, (1, 2), {"k": 5}]:
+        match x:
+            case int() if x > 1:
+                out.append("big")
+            case (a, b):
+                out.append(a + b)
+            case {"k": v}:
+                out.append(v)
+            case _:
+                out.append(None)
+    return out
+
+
+@nasty(EITHER)
+def conditional_import_of_name(xs):
+    out = []
+    for x in xs:
+        from math import sqrt
+
+        out.append(sqrt(x))
+    return out
+
+
+@nasty(SPLIT)
+def annotated_temporary(xs):
+    out: list[int] = []
+    for x in xs:
+        y: int = x + 1
+        out.append(y)
+    return out
+
+
+@nasty("shared carried scope")
+def augmented_global_list(xs):
+    CALLS.clear()
+    out = []
+    for x in xs:
+        CALLS.extend([x])
+        out.append(CALLS[-1])
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], types.SimpleNamespace(scale=2))))
+def attribute_read_only(xs, settings):
+    out = []
+    for x in xs:
+        out.append(x * settings.scale)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], types.SimpleNamespace(scale=2))))
+def attribute_read_and_stored(xs, settings):
+    out = []
+    for x in xs:
+        settings.scale += 1
+        out.append(x * settings.scale)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ("pattern", ["a1", "b2", "c"])))
+def regular_expressions(name, lines):
+    pattern = re.compile(r"([a-z])(\d)")
+    out = []
+    for line in lines:
+        m = pattern.match(line)
+        if not m:
+            continue
+        out.append(m.groups())
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: ("pattern", ["a1", "b2", "c"])))
+def match_objects_kept(name, lines):
+    return [m.group(1) for m in [re.match(r"([a-z])(\d)", line) for line in lines] if m]
+
+
+@nasty(EITHER)
+def chained_comparison_and_tuple(xs):
+    out = []
+    for x in xs:
+        lo, hi = x, x + 1
+        lo, hi = hi, lo
+        if 0 < lo < 10:
+            out.append((lo, hi))
+    return out
+
+
+@nasty("shared carried", args=given(lambda: ([{"id": 1}, {"id": 2}],)))
+def elements_annotated(records):
+    for r in records:
+        r["double"] = r["id"] * 2
+    return records
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], collections.ChainMap({}, {"k": 1}))))
+def chain_map(xs, m):
+    for x in xs:
+        m[x] = m["k"] + x
+    return dict(m)
+
+
+# --- Library calls that are less innocent than they look --------------------------------------------------------------
+
+
+@nasty("carried shared unknown")
+def rot90_is_a_view(xs):
+    shared = np.zeros((2, 2))
+    out = []
+    for x in xs:
+        mine = np.rot90(shared)
+        mine[0, 0] += x
+        out.append(float(mine[0, 0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def trim_zeros_is_a_view(xs):
+    shared = np.array([0.0, 1.0, 2.0, 0.0])
+    out = []
+    for x in xs:
+        mine = np.trim_zeros(shared)
+        mine[0] += x
+        out.append(float(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def first_power_is_the_same(xs):
+    shared = np.eye(2)
+    out = []
+    for x in xs:
+        mine = np.linalg.matrix_power(shared, 1)
+        mine[0, 0] += x
+        out.append(float(mine[0, 0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def matrix_transpose_is_a_view(xs):
+    shared = np.eye(2)
+    out = []
+    for x in xs:
+        mine = np.linalg.matrix_transpose(shared)
+        mine += x
+        out.append(float(mine[0, 1]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0], None])))
+def array_of_objects(xs, shared):
+    out = []
+    for x in xs:
+        mine = np.array(shared, dtype=object)
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def overwriting_keyword(xs):
+    shared = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
+    out = []
+    for x in xs:
+        out.append(float(np.median(shared, overwrite_input=True)) + float(shared[0]))
+    return out
+
+
+@nasty("carried shared unknown")
+def nan_to_num_in_place(xs):
+    shared = np.array([np.nan, 1.0])
+    out = []
+    for x in xs:
+        out.append(float(shared[1]) + x)
+        np.nan_to_num(shared, copy=False, nan=float(x))
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def default_rng_of_a_generator(xs):
+    rng = np.random.default_rng(1)
+    out = []
+    for x in xs:
+        mine = np.random.default_rng(rng)
+        out.append(mine.normal())
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def generators_on_one_source(xs):
+    source = np.random.PCG64(5)
+    out = []
+    for x in xs:
+        out.append(np.random.Generator(source).normal())
+    return out
+
+
+@nasty("world unknown carried shared", args=numbers(3, 1, 2))
+def spawns_from_one_sequence(xs):
+    sequence = np.random.SeedSequence(5)
+    out = []
+    for x in xs:
+        out.append(np.random.default_rng(sequence.spawn(1)[0]).normal())
+    return out
+
+
+class Sensor:
+    """Its methods have names that everybody knows."""
+
+    def __init__(self):
+        self.n = 0
+
+    def mean(self):
+        self.n += 1
+        return self.n
+
+    get = fit = sum = copy = count = keys = lambda self, *args: self.mean()
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_mean(xs, sensor):
+    return [sensor.mean() + x for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_get(xs, sensor):
+    out = []
+    for x in xs:
+        out.append((sensor.get(x), sensor.count(x)))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Sensor())))
+def method_called_fit(xs, model):
+    scores = []
+    for x in xs:
+        model.fit(x)
+        scores.append(model.n)
+    return scores
+
+
+@nasty(EITHER, args=given(lambda: ([Sensor(), Sensor()],)))
+def elements_with_methods(sensors):
+    out = []
+    for sensor in sensors:
+        out.append(sensor.sum())
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], defaultdict(int, {1: 5}))))
+def reading_a_defaultdict_adds_keys(xs, table):
+    out = []
+    for x in xs:
+        out.append(table[x])
+    return out
+
+
+class Recording(dict):
+    def __missing__(self, key):
+        CALLS.append(key)
+        return len(CALLS)
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Recording())))
+def reading_a_missing_key(xs, table):
+    return [table[x] for x in xs]
+
+
+class Odd(list):
+    def __iter__(self):
+        CALLS.append("iter")
+        return super().__iter__()
+
+    def __len__(self):
+        CALLS.append("len")
+        return super().__len__()
+
+
+@nasty(EITHER, args=given(lambda: (Odd([3, 1, 2]),)))
+def iterable_that_notices(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Odd([1, 2]))))
+def inner_iterable_that_notices(xs, ys):
+    out = []
+    for x in xs:
+        out.append(sum(ys) + len(CALLS))
+    return out
+
+
+class Shifty:
+    """Another one when it comes back."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getstate__(self):
+        return {"value": self.value + 100}
+
+    def __reduce__(self):
+        return Shifty, (self.value + 1000,)
+
+
+@nasty(EITHER, args=given(lambda: ([Shifty(1), Shifty(2)],)))
+def elements_that_change_on_the_way(xs):
+    out = []
+    for x in xs:
+        out.append(x.value)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([threading.Lock(), print, (i for i in range(3)), 1],)))
+def elements_that_cannot_travel(xs):
+    out = []
+    for x in xs:
+        out.append(x == 1)
+    return out
+
+
+@nasty(EITHER, args=numbers(1, 1, 2, 2, 2, 3))
+def groups_of_an_iterator(xs):
+    out = []
+    for key, group in itertools.groupby(xs):
+        out.append((key, list(group)))
+    return out
+
+
+@nasty(EITHER, "iterable carried shared unknown world", EITHER)
+def walk_pruned(xs):
+    for path in ("a/keep", "a/skip/deep", "b"):
+        os.makedirs(path)
+    out = []
+    for root, folders, files in os.walk("."):
+        folders[:] = sorted(f for f in folders if f != "skip")
+        out.append((root, list(folders)))
+    return out
+
+
+def dictionary_to_itself():
+    d = {"a": 1, "b": 2}
+    return d, d
+
+
+@nasty(EITHER, args=given(dictionary_to_itself))
+def dictionary_is_accumulator(d, out):
+    for k in d:
+        out[k + "!"] = 1
+
+
+@nasty(EITHER, args=given(dictionary_to_itself))
+def items_are_accumulator(d, out):
+    for k, v in d.items():
+        out[k] = v + len(d)
+
+
+@nasty(EITHER, args=numbers(100, 100, 3))
+def small_integers_overflow(xs):
+    total = np.int8(0)
+    for x in xs:
+        print("adding", x)
+        total += np.int8(x)
+    return total
+
+
+@nasty(EITHER, args=numbers(0, 0, 1))
+def numpy_warns(xs):
+    out = []
+    for x in xs:
+        print("at", x)
+        out.append(np.float64(1) / np.float64(x))
+    return out
+
+
+@nasty(EITHER, args=numbers(0, 0, 1))
+def numpy_warns_in_callee(xs):
+    def inverse(v):
+        return np.float64(1) / np.float64(v)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        return [inverse(x) for x in xs]
+
+
+@nasty("leaves carried", EITHER)
+def inner_loop_of_a_serial_one(xs):
+    theta, steps = 1, []
+    while theta < 500:
+        steps.append([x * theta for x in xs])
+        theta += sum(steps[-1])
+    return theta, steps
+
+
+@nasty(EITHER, EITHER)
+def table_changed_in_place_between(xs):
+    table, arr, out = [1, 2, 3, 4], np.zeros(4), []
+    for _ in range(3):
+        out.append([table[x] + arr[x] for x in xs])
+        table.reverse()
+        arr += 1
+    return out
+
+
+@nasty(EITHER, EITHER)
+def function_changed_between(xs):
+    global double
+    first = [double(x) for x in xs]
+    before, double = double, lambda x: x * 5
+    second = [double(x) for x in xs]
+    double = before
+    return first, second
+
+
+@nasty(EITHER)
+def global_list_appended(xs):
+    for x in xs:
+        CALLS.append(x)
+    return list(CALLS)
+
+
+@nasty(EITHER, EITHER)
+def two_on_one_line(xs):
+    a, b = [x for x in xs], [x * 2 for x in xs]
+    return a, b
+
+
+@nasty(EITHER)
+def lines_of_a_file(xs):
+    with open("lines.txt", "w") as f:
+        f.write("1\n0\n3\n")
+    out = []
+    with open("lines.txt") as f:
+        try:
+            for line in f:
+                out.append(6 // int(line))
+        except ZeroDivisionError:
+            out.append(f.readline())
+    return out
+
+
+@nasty(EITHER)
+def rows_of_a_csv(xs):
+    f = io.StringIO("a,b\n1,2\n3,4\n")
+    out = []
+    for row in csv.DictReader(f):
+        out.append(int(row["a"]) + int(row["b"]))
+    return out
+
+
+@nasty(EITHER, args=given(small_frame))
+def values_of_a_frame_written(df):
+    out = []
+    for i in range(2):
+        values = df.to_numpy(copy=False)
+        try:
+            values[i, 0] = 100
+        except ValueError as e:
+            out.append(str(e))
+        out.append(float(df["b"].sum()) + float(df.iloc[i, 0]))
+    return out
+
+
+@nasty(EITHER)
+def array_wrapped_in_a_series(xs):
+    shared = np.zeros(3)
+    out = []
+    for x in xs:
+        s = pd.Series(shared, copy=False)
+        s.iloc[0] = x
+        out.append(float(shared[0]))
+    return out
+
+
+@nasty("carried shared", args=given(lambda: ([3, 1, 2], bytearray(b"abcd"))))
+def bytes_written_and_read(xs, buffer):
+    out = []
+    for x in xs:
+        buffer[x] = 65 + x
+        out.append(bytes(buffer))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], bytearray(b"abcd"))))
+def memory_view_of_shared(xs, buffer):
+    out = []
+    for x in xs:
+        mine = memoryview(buffer)
+        mine[0] = 65 + x
+        out.append(mine[1] + mine[0])
+        mine[1] = x
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], {"k": []})))
+def zipped_alias(xs, table):
+    out = []
+    for x in xs:
+        for k, mine in table.items():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def alias_through_map(xs, lists):
+    out = []
+    for x in xs:
+        mine = list(map(lambda v: v, lists))
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], Record("r"))))
+def alias_through_namespace(xs, record):
+    out = []
+    for x in xs:
+        mine = types.SimpleNamespace(r=record)
+        mine.r.values.append(x)
+        out.append(len(record.values))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_own_object(xs, shared):
+    out = []
+    for x in xs:
+        r = Record("mine", shared)
+        r.values.append(x)
+        out.append(len(r.values))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_own_list(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        mine.append(shared)
+        mine[0].append(x)
+        out.append(len(mine[0]))
+    return out
+
+
+def fill(target, value):
+    target["v"] = value
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_callee_argument(xs, shared):
+    out = []
+    for x in xs:
+        mine = {}
+        fill(mine, shared)
+        mine["v"].append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_closure_cell(xs, shared):
+    out = []
+    for x in xs:
+        box = None
+
+        def put():
+            nonlocal box
+            box = shared
+
+        put()
+        box.append(x)
+        out.append(len(box))
+    return out
+
+
+@nasty("carried shared unknown")
+def alias_through_global_default(xs):
+    def latest(rows=SHARED["rows"]):
+        return rows[0]
+
+    out = []
+    for x in xs:
+        mine = latest()
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_exception(xs, shared):
+    out = []
+    for x in xs:
+        try:
+            raise KeyError(shared)
+        except KeyError as e:
+            e.args[0].append(x)
+            out.append(len(shared))
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_generator(xs, shared):
+    def give():
+        yield shared
+
+    out = []
+    for x in xs:
+        for mine in give():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def alias_through_sum(xs, lists):
+    out = []
+    for x in xs:
+        mine = sum([lists], [])
+        mine[0].append(x)
+        out.append(len(lists[0]))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def alias_through_ternary_call(xs, shared):
+    out = []
+    for x in xs:
+        mine = copy.copy({"deep": shared})["deep"]
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+# --- Ways through the code by which something shared arrives ----------------------------------------------------------
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_continue(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(3):
+            mine.append(x)
+            out.append(len(mine))
+            if y == 1:
+                mine = shared
+                continue
+            mine = []
+    return out
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_break(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(3):
+            if y == x:
+                mine = shared
+                break
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_raise(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            if x != 1:
+                mine = shared
+                raise ValueError
+            mine = [x]
+        except ValueError:
+            mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_the_midst_of_try(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        except ZeroDivisionError:
+            pass
+        mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_the_midst_of_with(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        with contextlib.suppress(ZeroDivisionError):
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_in_finally(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        try:
+            mine = shared
+            y = 6 // (x - 1)
+            mine = [y]
+        except ZeroDivisionError:
+            y = 0
+        finally:
+            mine.append(x)
+        out.append(len(mine))
+    return out, shared
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_after_many_rounds(xs, shared):
+    out = []
+    for x in xs:
+        a, b, c, d, e, f, g, h = [], [], [], [], [], [], [], []
+        for _ in range(9):
+            a.append(x)
+            out.append(len(a))
+            a = b
+            b = c
+            c = d
+            d = e
+            e = f
+            f = g
+            g = h
+            h = shared
+    return out
+
+
+@nasty("carried shared unknown", EITHER, EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_second_generator(xs, shared):
+    def give():
+        yield shared
+
+    out = []
+    for x in xs:
+        for mine in give():
+            out.append(mine[0])
+        for mine in give():
+            mine.append(x)
+            out.append(len(mine))
+    return out
+
+
+def last_of(rows):
+    found = None
+    for row in rows:
+        if row:
+            found = row
+            break
+    return found
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[], [0]])))
+def shared_by_callee_with_break(xs, lists):
+    out = []
+    for x in xs:
+        mine = last_of(lists)
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+def either_of(rows, x):
+    try:
+        found = rows[0]
+        6 // (x - 1)
+        found = []
+    except ZeroDivisionError:
+        pass
+    return found
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def shared_by_callee_with_try(xs, lists):
+    out = []
+    for x in xs:
+        mine = either_of(lists, x)
+        mine.append(x)
+        out.append(len(mine))
+    return out, lists
+
+
+@nasty("carried shared unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_while(xs, shared):
+    out = []
+    for x in xs:
+        mine, n = [], 0
+        while n < 2:
+            mine.append(x)
+            out.append(len(mine))
+            n += 1
+            if n == 1:
+                mine = shared
+                continue
+            mine = []
+    return out
+
+
+@nasty("carried shared unknown")
+def partitioned_in_place(xs):
+    shared = np.array([5.0, 1.0, 4.0, 2.0, 3.0])
+    out = []
+    for x in xs:
+        out.append(float(shared[0]) + x)
+        shared.partition(2)
+    return out
+
+
+def use_up(counter, x):
+    counter.subtract([x])
+    return counter[x]
+
+
+@nasty("carried shared unknown")
+def counter_subtracted(xs):
+    counter = Counter([1, 1, 2, 3])
+    return [use_up(counter, x) for x in [*xs, *xs]], counter
+
+
+@nasty("world unknown shared carried", args=numbers(1, 2, 3))
+def path_renamed(xs):
+    path = pathlib.Path("r0.txt")
+    path.write_text("travels")
+    out = []
+    for x in xs:
+        path.rename(f"r{x}.txt") if path.exists() else None
+        out.append(path.exists())
+    return out
+
+
+@nasty("world unknown shared carried", args=numbers(1, 2, 3))
+def path_replaced(xs):
+    pathlib.Path("r0.txt").write_text("travels")
+    out = []
+    for x in xs:
+        pathlib.Path(f"r{x - 1}.txt").replace(f"r{x}.txt")
+        out.append(x)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_continue(xs):
+    out = []
+    y = 0
+    for x in xs:
+        if x:
+            y = x
+            continue
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_try(xs):
+    out = []
+    y = -1
+    for x in xs:
+        try:
+            y = 6 // x
+        except ZeroDivisionError:
+            pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", EITHER, args=numbers(2, 0, 3))
+def carried_by_an_empty_inner_loop(xs):
+    out = []
+    y = -1
+    for x in xs:
+        for y in range(x):
+            pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", EITHER, args=numbers(2, 0, 3))
+def carried_by_while_else(xs):
+    out = []
+    y = -1
+    for x in xs:
+        while x > 0:
+            y = x
+            x -= 1
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_match(xs):
+    out = []
+    y = -1
+    for x in xs:
+        match x:
+            case 2 | 3 as y:
+                pass
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_and(xs):
+    out = []
+    y = -1
+    for x in xs:
+        x and (y := x)
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_conditional(xs):
+    out = []
+    y = -1
+    for x in xs:
+        z = (y := x) if x else 0
+        out.append(y + z)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_suppress(xs):
+    out = []
+    y = -1
+    for x in xs:
+        with contextlib.suppress(ZeroDivisionError):
+            y = 6 // x
+        out.append(y)
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_into_closure(xs):
+    y = -1
+    out = []
+    for x in xs:
+        get = lambda: y
+        if x:
+            y = x
+        out.append(get())
+    return out
+
+
+@nasty("carried", args=numbers(2, 0, 3))
+def carried_by_chained_comparison(xs):
+    out = []
+    y = -1
+    for x in xs:
+        z = 1 < x < (y := x + 5)
+        out.append((y, z))
+    return out

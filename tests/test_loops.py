@@ -1,0 +1,90 @@
+"""Loops that are split, and those that aren't: verdicts, results, exceptions."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from clustrix_core.errors import LoopError
+from clustrix_core.loops import explain, plan, split
+
+
+def squares(values: Any) -> Any:
+    found = []
+    for value in values:
+        if value == 2:
+            continue
+        square = value * value
+        found.append(square)
+    return found, square
+
+
+def total(values: Any) -> Any:
+    return sum(value / 3 for value in values)
+
+
+def running(values: Any) -> Any:
+    before = 0
+    found = []
+    for value in values:
+        found.append(value + before)
+        before = value
+    return found
+
+
+def inverse(values: Any) -> Any:
+    found = []
+    for value in values:
+        print("at", value)
+        found.append(1 / value)
+    return found
+
+
+def unknown(function: Any, values: Any) -> Any:
+    return [function(value) for value in values]
+
+
+def always(function: Any, **options: Any) -> Any:
+    return split(function, workers=2, always=True, **{"mode": True, **options})
+
+
+def test_a_split_loop_gives_what_the_serial_one_gives() -> None:
+    assert [loop.split for loop in explain(squares).loops] == [True]
+    assert always(squares)(range(50)) == squares(range(50))
+    assert always(total)([0.1 * number for number in range(99)]) == total([0.1 * n for n in range(99)])
+
+
+def test_what_depends_on_an_iteration_before_is_refused_with_a_reason() -> None:
+    (loop,) = explain(running).loops
+    assert (loop.split, loop.code, loop.name) == (False, "carried", "before")
+    assert loop.remedy
+    assert always(running)([1, 2, 3]) == [1, 3, 5]
+    with pytest.raises(LoopError, match="before may come from an iteration before"):
+        always(running, mode="require")
+
+
+def test_an_exception_is_that_of_the_first_iteration_that_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        always(inverse)([3, 0, 1, 0])
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].line == "found.append(1 / value)"
+    assert capsys.readouterr().out == "at 3\nat 0\n"
+
+
+def test_trust_is_called_an_assumption() -> None:
+    assert explain(unknown).loops[0].code == "unknown-call"
+    trusted = explain(unknown, trust=True).loops[0]
+    assert trusted.split
+    assert trusted.assumptions
+
+
+def test_checking_computes_both_ways() -> None:
+    assert always(squares, mode="check")(range(40)) == squares(range(40))
+
+
+def test_a_plan_splits_where_there_is_no_source() -> None:
+    there = pickle.loads(cloudpickle.dumps(plan(squares)))
+    assert always(there)(range(20)) == squares(range(20))

@@ -1,0 +1,220 @@
+"""The corpora of loops: what is said of each is true, and split they do what they do in series."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loops_cases import EITHER, INSIDE, SPLIT, Case, fresh
+from loops_compare import differences, observe
+from loops_running import always_split
+
+from clustrix_core.loops import explain
+
+NASTY = fresh("loops_nasty").CASES
+RESEARCH = fresh("loops_research").CASES
+
+# The codes by which a refusal may say what is true.
+THEMES = {
+    "carried": {
+        "assigns-outside",
+        "carried",
+        "mutates-shared",
+        "random-state",
+        "reads-accumulator",
+        "nonlocal",
+    },
+    "closure": {"closure", "nested-function"},
+    "dynamic": {"dynamic-code", "no-source", "import"},
+    "identity": {"identity", "unordered"},
+    "iterable": {"lazy", "mutates-iterable"},
+    "leaves": {
+        "async-for",
+        "await",
+        "break",
+        "for-else",
+        "lazy",
+        "return",
+        "stops-early",
+        "while",
+        "yield",
+    },
+    "scope": {"global", "nested-function", "nonlocal"},
+    "shared": {"global", "mutates-shared", "reads-accumulator"},
+    "target": {"global", "mutates-shared"},
+    "unknown": {"concurrency", "no-source", "unknown-call", "unknown-method", "surprising-class", "closure"},
+    "world": {"clock", "concurrency", "random-state", "world", "writes-files"},
+}
+
+
+# What is said of these is not true yet.
+MISJUDGED = {
+    "address_in_text",
+    "alias_through_exception",
+    "alias_through_own_object",
+    "alias_through_with",
+    "array_of_objects",
+    "attribute_made_on_demand",
+    "callee_recurses",
+    "carried_by_chained_comparison",
+    "clean_images",
+    "default_rng_of_a_generator",
+    "enumerated_alias_grows",
+    "file_for_each",
+    "first_power_is_the_same",
+    "generators_on_one_source",
+    "longest_in_a_set",
+    "matrix_transpose_is_a_view",
+    "memory_view_of_shared",
+    "overwriting_keyword",
+    "partitioned_in_place",
+    "path_renamed",
+    "path_replaced",
+    "prints_an_accumulator_alias",
+    "property_counts",
+    "read_through_alias",
+    "second_iterator_runs_out",
+    "shared_after_many_rounds",
+    "shared_by_second_generator",
+    "store_through_view",
+    "walkers",
+}
+
+# These do something else when they are split.
+DIFFERENT = {
+    "address_in_text",
+    "alias_through_exception",
+    "alias_through_with",
+    "append_to_none",
+    "array_of_objects",
+    "builtin_patched",
+    "carried_by_chained_comparison",
+    "code_exchanged",
+    "defaultdict_read_makes_keys",
+    "elements_with_methods",
+    "first_power_is_the_same",
+    "found_by_default_equality",
+    "found_by_default_hash",
+    "generator_expression_reads_accumulator",
+    "generator_interleaved",
+    "iterable_that_notices",
+    "logs",
+    "longest_in_a_set",
+    "mapped_iterable_reads_accumulator",
+    "matrix_transpose_is_a_view",
+    "memory_view_of_shared",
+    "method_called_fit",
+    "method_called_get",
+    "method_called_mean",
+    "nan_is_found_by_identity",
+    "numpy_warns",
+    "numpy_warns_in_callee",
+    "pandas_option_outside",
+    "partitioned_in_place",
+    "prints_in_order",
+    "prints_what_changes_later",
+    "reading_a_defaultdict_adds_keys",
+    "shared_after_many_rounds",
+    "shared_by_second_generator",
+    "small_integers_overflow",
+    "stdout_replaced_outside",
+    "warns_once",
+    "writes_to_stdout",
+}
+
+
+def cases(corpus: dict[str, Case], wrong: set[str], reason: str) -> list[Any]:
+    """The names, those marked that are known to be wrong; what is split wrongly may be right by chance."""
+    known = pytest.mark.xfail(strict=wrong is not DIFFERENT, reason=reason)
+    return [pytest.param(name, marks=known if name in wrong else ()) for name in corpus]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run in, by one name in both runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def may_be_said(expected: str, verdict: Any) -> bool:
+    if expected == EITHER:
+        return True
+    if expected == SPLIT:
+        return bool(verdict.split)
+    if expected == INSIDE:
+        return not verdict.split and verdict.code == "inside-split"
+    return not verdict.split and any(verdict.code in THEMES[theme] for theme in expected.split())
+
+
+def check_verdicts(case: Case) -> None:
+    explanation = explain(case.function)
+    verdicts = explanation.loops
+    said = [(v.line, v.kind, SPLIT if v.split else v.code, v.name) for v in verdicts]
+    assert len(verdicts) == len(case.loops), said
+    assert all(map(may_be_said, case.loops, verdicts)), f"expected {case.loops}, not {said}"
+    for verdict in verdicts:
+        if not verdict.split:
+            assert verdict.code
+            assert verdict.message
+            assert verdict.code == "inside-split" or verdict.remedy
+        assert not verdict.assumptions, "nothing was declared"
+
+
+def run(corpus: str, name: str, here: Path, split: bool) -> dict[str, Any]:
+    """As if nothing had run before: the module and the folder are new."""
+    for left in sorted(here.rglob("*"), reverse=True):
+        left.rmdir() if left.is_dir() else left.unlink()
+    os.chdir(here)
+    module = fresh(corpus)
+    case = module.CASES[name]
+    function = always_split(case.function) if split else case.function
+    return observe(function, case.args(here), lambda: state(module))
+
+
+def state(module: Any) -> dict[str, Any]:
+    hidden = ("CASES", "WORDS")
+    return {
+        k: v
+        for k, v in vars(module).items()
+        if isinstance(v, (int, list, dict)) and k not in hidden and k[0] != "_"
+    }
+
+
+@pytest.mark.parametrize("name", cases(NASTY, MISJUDGED, "misjudged"))
+def test_what_is_said_of_nasty_loops(name: str) -> None:
+    check_verdicts(NASTY[name])
+
+
+@pytest.mark.parametrize("name", cases(NASTY, DIFFERENT, "differs"))
+def test_nasty_loops_do_the_same(name: str, here: Path) -> None:
+    serial = run("loops_nasty", name, here, split=False)
+    assert not differences(serial, run("loops_nasty", name, here, split=True))
+
+
+@pytest.mark.parametrize("name", cases(RESEARCH, MISJUDGED, "misjudged"))
+def test_what_is_said_of_research_loops(name: str) -> None:
+    check_verdicts(RESEARCH[name])
+
+
+@pytest.mark.parametrize("name", cases(RESEARCH, DIFFERENT, "differs"))
+def test_research_loops_do_the_same(name: str, here: Path) -> None:
+    serial = run("loops_research", name, here, split=False)
+    assert not differences(serial, run("loops_research", name, here, split=True))
+
+
+def test_corpora_are_large_enough() -> None:
+    assert len(NASTY) >= 120
+    assert len(RESEARCH) == 40
+
+
+def test_most_research_loops_are_split() -> None:
+    split = [name for name, case in RESEARCH.items() if is_split(case)]
+    assert len(split) >= 30, sorted(set(RESEARCH) - set(split))
+
+
+def is_split(case: Case) -> bool:
+    """The loop that the function is about: the first of which more is expected than either."""
+    main = next(i for i, expected in enumerate(case.loops) if expected != EITHER)
+    return explain(case.function).loops[main].split
