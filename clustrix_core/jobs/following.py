@@ -215,7 +215,8 @@ class _Follower:
         answers, since = self._gone.get(job, (0, now))
         self._gone[job] = answers + 1, since
         final = state in ("cancelled", "timed out", "out of memory")
-        needed = GOOD if state == "lost" else 1 if job.last_word and (final or state == "failed") else 2
+        died = state == "failed" and not job.ended_from_outside
+        needed = GOOD if state == "lost" else 1 if job.last_word and (final or died) else 2
         if answers + 1 >= needed and (final or job.last_word or now - since >= GRACE):
             reason = "it ended, and left no outcome" if state == "completed" else reason
             job.give_up("failed" if state == "completed" else state, reason)  # type: ignore[arg-type]

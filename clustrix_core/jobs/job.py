@@ -52,6 +52,7 @@ class Job(concurrent.futures.Future[Any]):
         self.reason = ""
         self.cancelling = False  # whatever the end looks like from then on, this is why
         self.last_word = ""  # of a task that was ended, and doesn't know why
+        self.ended_from_outside = False  # by a signal: the scheduler is about to know why
 
     @property
     def id(self) -> str:
@@ -125,7 +126,7 @@ class Job(concurrent.futures.Future[Any]):
             kind, digest = told.get("type"), told["sha256"] if told["size"] else _digest(b"")
             sound = told["inline"] or told["outcome"] == "completed" or payload == b""
             if kind in _UNEXPLAINED:
-                self.last_word = f"{told['message']}"
+                self.last_word, self.ended_from_outside = f"{told['message']}", kind == "Terminated"
                 return
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             self._unreadable(error)
