@@ -11,7 +11,7 @@ import time
 import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,13 @@ def test_what_fails_in_a_map_fails_alone() -> None:
     assert [mixed.jobs[task].result() for task in (0, 1, 3)] == [0, 1, 3]
 
 
+def test_an_exception_that_is_returned_is_a_result() -> None:
+    array = jobs_sample.gives.map([ValueError("a"), 1])
+    assert [type(found) for found in array] == [ValueError, int]
+    assert isinstance(array.jobs[0].result(), ValueError)
+    assert isinstance(jobs_sample.gives(ValueError("a")), ValueError)
+
+
 def test_a_worker_that_dies_takes_no_other_call_with_it() -> None:
     array = jobs_sample.ends_at.map([0, 1, 0, 0, 0, 0, 0, 0])
     ended = [job for job in array.jobs if job.exception(90) is not None]
@@ -164,6 +171,8 @@ def test_cancelling_a_map() -> None:
     assert array.jobs[0].result(90) == 0.1
     array.cancel()
     assert [job.state for job in array.jobs] == ["completed", *["cancelled"] * 4]
+    with pytest.raises(CancelledError):
+        list(array)
     assert jobs_sample.double(3) == 6
 
 

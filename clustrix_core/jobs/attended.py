@@ -12,9 +12,9 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import JobError
@@ -99,7 +99,10 @@ def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: 
         end_workers()
         raise
     except Exception as error:
-        raise died(error, 1) from error
+        failure = died(error, 1)
+        if failure is error:
+            raise
+        raise failure from error
     if isinstance(outcome, Failed):
         raise what_was_raised("the call", outcome.outcome, outcome.error)
     return outcome
@@ -150,6 +153,12 @@ def cores() -> int:
     return int(cpu_count())
 
 
+class _Raised(NamedTuple):
+    """What a call raised: it may also return an exception."""
+
+    error: BaseException
+
+
 class Attended(Submission):
     """The calls of one `map`: chunks of them are done, which grow as long as they take but a moment."""
 
@@ -179,8 +188,8 @@ class Attended(Submission):
                 with self._changed:
                     self._changed.wait_for(partial(self._outcomes.__contains__, task))
             outcome = self._outcomes[task]
-            if isinstance(outcome, BaseException):
-                raise outcome
+            if isinstance(outcome, _Raised):
+                raise outcome.error
             yield outcome
 
     def cancel(self, jobs: list[Job]) -> None:
@@ -190,7 +199,9 @@ class Attended(Submission):
             self._stopped = self._stopped or len(waiting) == sum(not job.done() for job in self.jobs)
             begun = any(job.task < self._next for job in waiting)
             for job in waiting:
+                self._outcomes[job.task] = _Raised(CancelledError())
                 job.give_up("cancelled", "")
+            self._changed.notify_all()
         if begun:
             end_workers()
 
@@ -208,20 +219,21 @@ class Attended(Submission):
             try:
                 future = self._calls.hand_out(chunk)
             except Exception as error:  # its arguments can't be pickled, say
-                self._take(chunk, [error] * size)
+                self._take(chunk, [_Raised(error)] * size)
             else:
                 future.add_done_callback(partial(self._arrived, chunk, began))
 
     def _arrived(self, chunk: range, began: float, future: Future[bytes]) -> None:
         try:
             outcomes = [
-                what_was_raised(f"call {task}", *outcome) if isinstance(outcome, Failed) else outcome
-                for task, outcome in zip(chunk, pickle.loads(future.result()), strict=True)
+                _Raised(what_was_raised(f"call {task}", *told)) if isinstance(told, Failed) else told
+                for task, told in zip(chunk, pickle.loads(future.result()), strict=True)
             ]
         except Exception as error:
-            outcomes = [died(error, len(chunk))] * len(chunk)
+            outcomes = [_Raised(died(error, len(chunk)))] * len(chunk)
         except BaseException as error:  # whatever unpickling does
-            outcomes = [JobError(f"the results can't be read: {type(error).__name__}: {error}")] * len(chunk)
+            unread = JobError(f"the results can't be read: {type(error).__name__}: {error}")
+            outcomes = [_Raised(unread)] * len(chunk)
         if time.monotonic() - began < MOMENT:
             self._size = max(self._size, 2 * len(chunk))
         self._take(chunk, outcomes)
@@ -229,7 +241,8 @@ class Attended(Submission):
 
     def _take(self, chunk: range, outcomes: list[Any]) -> None:
         with self._changed:
-            self._outcomes.update(zip(chunk, outcomes, strict=True))
+            for task, outcome in zip(chunk, outcomes, strict=True):
+                self._outcomes.setdefault(task, outcome)  # it may have been cancelled
             self._under_way -= 1
             self._changed.notify_all()
             if "jobs" in self.__dict__:
@@ -238,8 +251,8 @@ class Attended(Submission):
 
     def _settle(self, job: Job) -> None:
         outcome = self._outcomes[job.task]
-        if isinstance(outcome, BaseException):
-            job.end("failed", lambda: job.set_exception(outcome))
+        if isinstance(outcome, _Raised):
+            job.end("failed", lambda: job.set_exception(outcome.error))
         else:
             job.end("completed", lambda: job.set_result(outcome))
 
