@@ -157,3 +157,8 @@ def reads(path: str) -> str:
 @cluster
 def gives(value: Any) -> Any:
     return value
+
+
+@cluster
+def raises_called(name: str) -> None:
+    raise type(name, (Exception,), {})("as it likes")

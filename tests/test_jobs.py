@@ -91,6 +91,14 @@ def test_it_raises_what_the_function_raised() -> None:
     assert "runner" not in str(raised.value.__cause__)
 
 
+def test_an_exception_may_be_called_as_it_likes() -> None:
+    for name in ("Cancelled", "Died", "Terminated"):
+        job = jobs_sample.raises_called.submit(name)
+        with pytest.raises(Exception, match="^as it likes$") as raised:
+            job.result(90)
+        assert (type(raised.value).__name__, job.state) == (name, "failed")
+
+
 def test_what_can_not_travel_is_told_by_its_text() -> None:
     with pytest.raises(
         Exception, match=r"result can't be pickled .*generator.*: <generator object"

@@ -123,15 +123,15 @@ class Job(concurrent.futures.Future[Any]):
         head, _, payload = outcome.content.partition(b"\n")
         try:
             told = json.loads(head)
-            kind, digest = told.get("type"), told["sha256"] if told["size"] else _digest(b"")
+            end, digest = told.get("end"), told["sha256"] if told["size"] else _digest(b"")
             sound = told["inline"] or told["outcome"] == "completed" or payload == b""
-            if kind in _UNEXPLAINED:
-                self.last_word, self.ended_from_outside = f"{told['message']}", kind == "Terminated"
+            if end in _UNEXPLAINED:
+                self.last_word, self.ended_from_outside = f"{told['message']}", end == "terminated"
                 return
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             self._unreadable(error)
             return
-        if kind == "Cancelled":
+        if end == "cancelled":
             self.give_up("cancelled", "")
         elif not sound:
             self._unreadable(ValueError("it is said to be elsewhere"))
@@ -223,7 +223,7 @@ def what_was_raised(what: str, told: dict[str, Any], error: object) -> Exception
     return raised
 
 
-_UNEXPLAINED = ("Terminated", "Died")
+_UNEXPLAINED = ("terminated", "died")
 """Outcomes of tasks that were ended from outside: the scheduler may know why."""
 
 _ADVICE = {

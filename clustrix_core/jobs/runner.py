@@ -112,6 +112,7 @@ def failure(error: BaseException, file: Payload) -> dict[str, Any]:
             file.write(pickled)
     return {
         "outcome": "failed",
+        "end": "terminated" if isinstance(error, Terminated) else "raised",
         "type": type(error).__name__,
         "message": str(error),
         "traceback": text[-(1 << 15) :],

@@ -280,12 +280,18 @@ def has_told(folder: str, task: int) -> bool:
     """Whether it came to its own end, and was not ended."""
     with open(os.path.join(folder, "done", str(task)), "rb") as file:
         told = json.loads(file.readline().decode("ascii"))
-        return bool(told.get("type") != "Terminated")
+        return bool(told.get("end") != "terminated")
 
 
 def tell(folder: str, task: int, type: str, message: str) -> None:
     """Write the outcome of a task in its place."""
-    outcome = {"outcome": "failed", "type": type, "message": message, "traceback": message}
+    outcome = {
+        "outcome": "failed",
+        "end": type.lower(),
+        "type": type,
+        "message": message,
+        "traceback": message,
+    }
     more = {"size": 0, "sha256": "", "inline": True, "seconds": 0.0, "machine": socket.gethostname()}
     text = json.dumps({**outcome, **more}) + "\n"
     place(os.path.join(folder, "done"), str(task), text.encode("ascii"))

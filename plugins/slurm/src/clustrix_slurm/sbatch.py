@@ -41,7 +41,8 @@ _RUN = """
 status=$?
 if [ ! -e "$folder/done/$task" ]; then  # it died without a word
     mkdir -p "$folder/done"
-    printf '%s%s%s\\n' '{{"outcome": "failed", "type": "Died", "message": "it ended with status ' "$status" \\
+    printf '%s%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", ' \\
+        '"message": "it ended with status ' "$status" \\
         '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
         && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
 fi
