@@ -305,12 +305,18 @@ def test_attaching_where_it_is_followed_already_gives_the_same_job() -> None:
     assert again.result(180) == 1.0
 
 
-def test_a_result_that_ends_whoever_unpickles_it() -> None:
+def test_a_result_that_ends_whoever_unpickles_it(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     job, other = jobs_sample.bomb.submit(), jobs_sample.naps.submit(2.0)
     with pytest.raises(JobError, match=r"can't be read here: SystemExit: boom; it is still there"):
         job.result(180)
     assert other.result(180) == 2.0
     assert wait_until(lambda: records.load(job.id).ended == "unread")
+    assert wait_until(lambda: records.load(other.id).ended == "completed")
+    run = Here(capfdbinary)
+    assert run("clean").code == 0
+    assert [record.id for record in records.all_records()] == [job.id]
+    assert run("clean", job.id).code == 0
+    assert records.all_records() == []
 
 
 def lost_line() -> ConnectionFailedError:

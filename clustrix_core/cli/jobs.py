@@ -103,7 +103,7 @@ def cancel(id: str) -> int:
     from clustrix_core.jobs.records import load
 
     ended = load(id.partition("_")[0]).ended
-    waiting = [] if ended else [job for job in _attached(id) if not job.done()]
+    waiting = [] if ended not in ("", "unread") else [job for job in _attached(id) if not job.done()]
     if not waiting:
         raise click.ClickException(f"job {printable(id)} has ended")
     waiting[0].submission.cancel(waiting)
@@ -114,7 +114,9 @@ def cancel(id: str) -> int:
 @click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_complete_id)
 @click.option("--environments", is_flag=True, help="Remove all environments that no job that lives uses.")
 def clean(ids: tuple[str, ...], environments: bool) -> int:
-    """Remove what jobs that have ended left in their places, and forget them; by default all that ended.
+    """Remove what jobs that have ended left in their places, and forget them.
+
+    By default that is all that ended, but those whose results could not be read: name these to remove them.
 
     Environments that were built there go, too, where no job that lives uses them, and none has for 30 days.
     """
@@ -123,7 +125,7 @@ def clean(ids: tuple[str, ...], environments: bool) -> int:
     from clustrix_core.jobs.records import all_records, forget, load
 
     known = all_records()
-    found = [load(one) for one in ids] or [record for record in known if record.ended]
+    found = [load(one) for one in ids] or [record for record in known if record.ended not in ("", "unread")]
     for record in found:
         if not record.ended:
             raise click.ClickException(
