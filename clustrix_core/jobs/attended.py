@@ -5,15 +5,14 @@ They end with this process, and so do the calls in them; `submit` is for what ha
 
 from __future__ import annotations
 
-import atexit
 import os
 import pickle
 import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future
-from functools import cache, cached_property, partial
+from concurrent.futures import CancelledError, Future
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clustrix_core.config import ClusterConfig
@@ -24,70 +23,14 @@ from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
 from clustrix_core.jobs.models import Call
 from clustrix_core.jobs.records import Record
 from clustrix_core.jobs.worker import Failed, Task, run
+from clustrix_core.workers import Workers, cores
 
 if TYPE_CHECKING:
-    from loky.process_executor import ProcessPoolExecutor
-
     from clustrix_core.jobs.decorator import ClusterFunction
 
-IDLE = 300.0  # seconds that an idle worker is kept
 MOMENT = 0.1  # seconds that a chunk of calls should take: more is noticed late, less costs more
 
-_lock = threading.RLock()
-_pool: tuple[int, ProcessPoolExecutor] | None = None
-_exiting = False
-
-
-def _forget() -> None:
-    """In a forked child: the workers are the parent's."""
-    global _lock, _pool
-    _lock, _pool = threading.RLock(), None
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-def _workers(count: int) -> ProcessPoolExecutor:
-    global _pool
-    with _lock:
-        if _exiting:
-            raise RuntimeError("the process that the call was for is ending")
-        if _pool is None or _pool[0] != count or _pool[1]._flags.broken is not None:
-            from loky.process_executor import ProcessPoolExecutor
-
-            if _pool is not None:
-                _pool[1].shutdown(wait=False)  # what they have begun, they end
-            _pool = count, ProcessPoolExecutor(max_workers=count, timeout=IDLE)
-        return _pool[1]
-
-
-@cache
-def _end_with_this_process() -> None:
-    # At the exit, loky waits for all that is under way, as executors do. What is registered last comes first.
-    getattr(threading, "_register_atexit", atexit.register)(_exit)
-
-
-def _exit() -> None:
-    global _exiting
-    _exiting = True
-    end_workers()
-
-
-def _drop(pool: ProcessPoolExecutor) -> None:
-    """Use it no longer."""
-    global _pool
-    with _lock:
-        if _pool is not None and _pool[1] is pool:
-            _pool = None
-
-
-def end_workers() -> None:
-    """End them, whatever they are doing; the next call has new ones."""
-    global _pool
-    with _lock:
-        known, _pool = _pool, None
-    if known is not None:
-        known[1].shutdown(wait=False, kill_workers=True)
+_workers = Workers()
 
 
 def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: Call) -> Any:
@@ -96,7 +39,7 @@ def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: 
     try:
         (outcome,) = pickle.loads(future.result())
     except KeyboardInterrupt:
-        end_workers()
+        _workers.end()
         raise
     except Exception as error:
         failure = died(error, 1)
@@ -136,21 +79,7 @@ class Calls:
         """Have some of the calls done."""
         packed = travel.dumps(self.calls[chunk.start : chunk.stop])
         task = Task(self._function, self._config, self._marker, self._work_dir, packed)
-        pool = _workers(self.workers)
-        try:
-            future: Future[bytes] = pool.submit(run, task)
-        except (BrokenExecutor, RuntimeError):  # a worker of it has just died, so this wasn't begun
-            _drop(pool)
-            future = _workers(self.workers).submit(run, task)
-        _end_with_this_process()
-        return future
-
-
-def cores() -> int:
-    """Those that this process may use, also where a container or a scheduler has a say."""
-    from loky import cpu_count
-
-    return int(cpu_count())
+        return _workers.submit(self.workers, run, task)
 
 
 class _Raised(NamedTuple):
@@ -203,7 +132,7 @@ class Attended(Submission):
                 job.give_up("cancelled", "")
             self._changed.notify_all()
         if begun:
-            end_workers()
+            _workers.end()
 
     def _feed(self) -> None:
         """Keep the workers busy: while each has a chunk, another one waits for it."""
@@ -261,8 +190,9 @@ class AttendedArray(JobArray):
     """A `JobArray` whose calls end with this process."""
 
     def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
-        name = getattr(function.local, "__qualname__", repr(function.local))
-        work = Attended(records.new(name, len(calls), config), config, Calls(function, config, calls))
+        work = Attended(
+            records.new(function.name, len(calls), config), config, Calls(function, config, calls)
+        )
         super().__init__(work)
         self._work = work
 

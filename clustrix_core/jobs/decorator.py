@@ -40,6 +40,11 @@ class ClusterFunction(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.local, self.options = function, options
 
+    @property
+    def name(self) -> str:
+        """What people call the function."""
+        return getattr(self.local, "__qualname__", repr(self.local))
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a job and wait for the result. Ctrl-C cancels the job.
 

@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from clustrix_core.errors import ConnectionFailedError, JobError, printable
 from clustrix_core.jobs import environment_there
-from clustrix_core.jobs.handover import checked
+from clustrix_core.jobs.handover import Place, answer_of
 from clustrix_core.jobs.models import EnvironmentSpec, PreparedEnvironment
-from clustrix_core.remote.backend import Ran
 
 MOMENT = 1.0  # seconds between two looks at a build
 TRIES = 3  # times that a build is begun, or a lost answer asked for
-
-
-class Place(Protocol):
-    """What is asked of a backend."""
-
-    def run_python(self, source: str, arguments: Sequence[str], given: bytes) -> Ran:
-        """Run the text of a program for Python 3.6 in the home folder."""
 
 
 def prepare(
@@ -78,12 +69,7 @@ def _asked_again(place: Place, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ask(place: Place, command: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-    ran = place.run_python(_source(), [command], json.dumps(asked).encode("ascii") + b"\n")
-    try:
-        answer = dict(json.loads(checked(ran)))
-    except ValueError:
-        shown = printable(ran.output[:200].decode(errors="replace"))
-        raise JobError(f"the place answers nonsense: {shown!r}") from None
+    answer = answer_of(place, _source(), command, asked)
     if "refused" in answer:
         first, *said = str(answer["refused"]).splitlines()
         raise JobError("\n".join(map(printable, [first, *said])))

@@ -158,17 +158,26 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     Raises:
         JobError: it doesn't do what it is asked for; the message says why.
     """
-    given = json.dumps(asked).encode("ascii") + b"\n" + b"".join(data)
-    ran = place.run_python(source(), [command], given)
-    try:
-        answer = json.loads(checked(ran))
-    except ValueError:
-        raise JobError(
-            f"the place answers nonsense: {printable(ran.output[:200].decode(errors='replace'))!r}"
-        ) from None
+    answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
         raise JobError(printable(str(answer["refused"])))
-    return dict(answer)
+    return answer
+
+
+def answer_of(
+    place: Place, source: str, command: str, asked: Mapping[str, Any], *data: bytes
+) -> dict[str, Any]:
+    """Run a command of a program for the far side, which is asked by a line of JSON, and answers by one.
+
+    Raises:
+        JobError: it doesn't work, or answers nonsense.
+    """
+    ran = place.run_python(source, [command], json.dumps(asked).encode("ascii") + b"\n" + b"".join(data))
+    try:
+        return dict(json.loads(checked(ran)))
+    except ValueError:
+        shown = printable(ran.output[:200].decode(errors="replace"))
+        raise JobError(f"the place answers nonsense: {shown!r}") from None
 
 
 @functools.cache

@@ -53,7 +53,7 @@ def submit(
     environment = preparing.prepared(config, needed, function.options.environment)
     if config.cluster_type != "local":
         for warning in needed.warnings:
-            warnings.warn(f"{function.local.__qualname__}: {warning}", DependencyWarning, stacklevel=4)
+            warnings.warn(f"{function.name}: {warning}", DependencyWarning, stacklevel=4)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
         record, job = _packed(Path(folder), function, config, calls, tasks, needed, environment.python)
         records.save(record)
@@ -105,9 +105,7 @@ def _packed(
     python: str,
 ) -> tuple[Record, JobSpec]:
     files, parts = package.build(folder, function, config, calls, needed)
-    record = records.new(
-        getattr(function.local, "__qualname__", repr(function.local)), tasks, _resolved(config)
-    )
+    record = records.new(function.name, tasks, _resolved(config))
     return record, JobSpec(
         name=record.name,
         folder=record.folder,

@@ -26,6 +26,7 @@ from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.proof import UNKNOWN
 from clustrix_core.loops.sending import Sender, Sent, Unfit
 from clustrix_core.loops.source import Sources, is_library
+from clustrix_core.workers import cores
 
 TASTE = 0.002  # seconds of iterations that are timed at least before a loop is handed over
 WORTH = 0.02  # seconds of iterations below which nothing is handed over
@@ -315,7 +316,7 @@ class Run:
         self._work = Sent(content, make)
         self._check(self._work, {id(self._names[name]) for name in loop.asked} | self._asked_globals())
         self._key = f"{os.getpid()}-{id(self)}-{time.time_ns()}"
-        self._threads = max(1, _cores() // self._workers)
+        self._threads = max(1, cores() // self._workers)
         if len(self._work.data) > INLINE:
             folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
             handle, self._file = tempfile.mkstemp(prefix="clustrix-loop-", dir=folder)
@@ -590,9 +591,3 @@ def _warn(names: dict[str, Any], message: Any, category: Any, filename: str, lin
             place = vars(module)
     registry = place.setdefault("__warningregistry__", {})
     warnings.warn_explicit(message, category, filename, line, place.get("__name__"), registry)
-
-
-def _cores() -> int:
-    from loky import cpu_count
-
-    return int(cpu_count())
