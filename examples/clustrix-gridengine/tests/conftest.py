@@ -38,7 +38,7 @@ printf 'group_name @allhosts\nhostlist localhost\n' >/run/hosts
 manage -Ahgrp /run/hosts
 printf '%s\n' 'pe_name smp' 'slots 99' 'user_lists NONE' 'xuser_lists NONE' 'start_proc_args /bin/true' \\
     'stop_proc_args /bin/true' 'allocation_rule $pe_slots' 'control_slaves FALSE' 'job_is_first_task TRUE' \\
-    'urgency_slots min' 'accounting_summary FALSE' >/run/pe
+    'urgency_slots min' 'accounting_summary FALSE' 'qsort_args NONE' >/run/pe
 manage -Ap /run/pe
 template='s/^(qname +).*/\\1all.q/; s/^(hostlist +).*/\\1@allhosts/; s/^(pe_list +).*/\\1smp/
 s/^(slots +).*/\\12/; s/^(load_thresholds +).*/\\1NONE/'
