@@ -215,6 +215,11 @@ def is_library(module: str) -> bool:
     return str(file).startswith(_library_folders())
 
 
+def is_library_file(file: str) -> bool:
+    """Whether code in a file is Python's, or that of an installed package."""
+    return file.startswith((*_library_folders(), "<frozen "))
+
+
 def globals_named(code: CodeType) -> Iterator[str]:
     """The global names that a code and those in it mention; attributes are among them."""
     yield from code.co_names
