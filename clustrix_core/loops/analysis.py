@@ -65,7 +65,6 @@ class Loop:
         accumulators: the names of what it fills.
         whole: of those, the ones that are only added to; of the others, parts are changed.
         inputs: the local names that it reads.
-        asked: of those, the ones that are only asked for what they hold.
         outs: the names that it assigns and others read.
         leaves: what it goes through: expressions, and whether each makes something new.
         lengths: whether the leaves tell how many iterations there are.
@@ -80,7 +79,6 @@ class Loop:
     accumulators: list[str] = field(default_factory=list)
     deep: bool = False
     inputs: list[str] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
     outs: list[str] = field(default_factory=list)
     leaves: list[tuple[ast.expr, bool]] = field(default_factory=list)
     lengths: bool = False

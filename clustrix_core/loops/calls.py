@@ -321,7 +321,17 @@ WRITING_OF_PATHS = frozenset({"write_text", "write_bytes"})
 
 # These are told by their argument what to draw.
 SEEDED = frozenset(
-    {"default_rng", "Random", "RandomState", "SeedSequence", "PCG64", "MT19937", "Philox", "SFC64"}
+    {
+        "default_rng",
+        "Generator",
+        "Random",
+        "RandomState",
+        "SeedSequence",
+        "PCG64",
+        "MT19937",
+        "Philox",
+        "SFC64",
+    }
 )
 
 

@@ -24,7 +24,8 @@ from clustrix_core.loops.source import is_library, is_library_file
 from clustrix_core.loops.values import OUTER, OWN, SHARED, Value, least
 
 if TYPE_CHECKING:
-    from clustrix_core.loops.walk import Walk
+    from clustrix_core.loops.calling import Calls
+    from clustrix_core.loops.state import State
 
 # These are looked at where they are called.
 _AS_CALLED = frozenset({
@@ -68,7 +69,7 @@ class Classes:
         raise NotImplementedError
 
     def instance(
-        self, cls: type, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST
+        self, cls: type, args: list[Value], keywords: dict[str, Value], walk: Calls, at: ast.AST
     ) -> Value:
         """What making an object of a class does."""
         self.check_class(cls, walk, at)
@@ -86,7 +87,7 @@ class Classes:
             walk.demotes = walk.demotes or before
         return made
 
-    def _dataclass(self, cls: type, made: Value, walk: Walk, at: ast.AST) -> Value:
+    def _dataclass(self, cls: type, made: Value, walk: Calls, at: ast.AST) -> Value:
         """What the `__init__` does that `dataclass` has written."""
         own = made.own
         for one in vars(cls).get("__dataclass_fields__", {}).values():
@@ -101,7 +102,7 @@ class Classes:
             made = made._replace(own=OUTER)
         return made
 
-    def check_class(self, cls: type, walk: Walk, at: ast.AST) -> None:
+    def check_class(self, cls: type, walk: State, at: ast.AST) -> None:
         """Make sure that nothing surprising happens when objects of a class are used.
 
         Raises:
@@ -117,7 +118,7 @@ class Classes:
             self.facts.classes.discard(cls)
             raise
 
-    def _check_class(self, cls: type, walk: Walk, at: ast.AST) -> None:
+    def _check_class(self, cls: type, walk: State, at: ast.AST) -> None:
         trouble = surprising(cls)
         if trouble:
             raise _unfit(cls, trouble, at)
@@ -138,7 +139,7 @@ class Classes:
             elif _implicit(name) and callable(member) and not isinstance(member, _KNOWN_MEMBERS):
                 raise _unfit(cls, f"has a {name} that can't be followed", at)
 
-    def _anyhow(self, function: FunctionType, me: Value, walk: Walk, at: ast.AST) -> Value:
+    def _anyhow(self, function: FunctionType, me: Value, walk: State, at: ast.AST) -> Value:
         known = function.__code__.co_argcount - 1
         return self.call(function, [me, *[Value()] * max(known, 0)][: known + 1], {}, walk, at)
 
@@ -154,7 +155,7 @@ class Classes:
             if isinstance(inner, FunctionType) and inner is not function:
                 yield from self._written(cls, inner)
 
-    def check_methods(self, cls: type, walk: Walk, at: ast.AST) -> None:
+    def check_methods(self, cls: type, walk: State, at: ast.AST) -> None:
         """Make sure that the methods of a class that were taken for what their names say are like that.
 
         Raises:
@@ -163,7 +164,7 @@ class Classes:
         for name, own in list(self.facts.methods.items()):
             self._check_method(cls, name, own, walk, at)
 
-    def _check_method(self, cls: type, name: str, own: int, walk: Walk, at: ast.AST) -> None:
+    def _check_method(self, cls: type, name: str, own: int, walk: State, at: ast.AST) -> None:
         bare = name.strip(".=") if name[0] == "." or name[-1] == "=" else name
         member = class_member(cls, bare)
         owner = next((one for one in cls.__mro__ if bare in vars(one)), None)

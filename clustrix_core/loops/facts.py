@@ -29,7 +29,6 @@ class Facts:
         methods: what was taken as known by its name only, for want of knowing the object: whatever has a
             method of this name has to give as much of its own as this.
         modules: the attributes that are used of the user's own modules.
-        global_names: the globals that are read, and aren't functions or modules.
         assumptions: what was taken on the user's word.
         stored: whether something that has a name was given to an accumulator.
         late: whether something was changed after that.
@@ -46,7 +45,6 @@ class Facts:
     classes: set[type] = field(default_factory=set)
     methods: dict[str, int] = field(default_factory=dict)
     modules: dict[str, set[str]] = field(default_factory=dict)
-    global_names: list[tuple[dict[str, Any], str, bool]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     stored: bool = False
     late: bool = False

@@ -17,8 +17,8 @@ from clustrix_core.loops.declared import MARK
 from clustrix_core.loops.facts import Facts, Refused
 from clustrix_core.loops.source import Definition, Sources, definition
 from clustrix_core.loops.state import State
-from clustrix_core.loops.syntax import COMPREHENSIONS, is_generator
-from clustrix_core.loops.values import OUTER, SHARED, UNKNOWN, Value, constant
+from clustrix_core.loops.syntax import is_generator
+from clustrix_core.loops.values import OUTER, Value, constant
 from clustrix_core.loops.walk import Walk
 
 DEEPEST = 40  # calls within calls
@@ -52,7 +52,7 @@ class Proof(Classes):
         raise Refused(code, name, message, remedy, getattr(node, "lineno", 0))
 
     def call(
-        self, function: FunctionType, args: list[Value], keywords: dict[str, Value], walk: Walk, at: ast.AST
+        self, function: FunctionType, args: list[Value], keywords: dict[str, Value], walk: State, at: ast.AST
     ) -> Value:
         """Walk a function of the user's for these arguments."""
         if getattr(function, MARK, False):
@@ -77,7 +77,7 @@ class Proof(Classes):
             self._nodes[id(function)] = function, definition(function, self.sources)
         return self._nodes[id(function)][1]
 
-    def settle(self, walk: Walk, at: ast.AST) -> None:
+    def settle(self, walk: State, at: ast.AST) -> None:
         """Hold the classes that were met against all methods that were taken for what their names say.
 
         Raises:
@@ -208,6 +208,3 @@ def _bound(
     if arguments.kwarg:
         bound[arguments.kwarg.arg] = Value(OUTER, "dict")
     return bound
-
-
-__all__ = ["COMPREHENSIONS", "SHARED", "UNKNOWN", "Facts", "Proof", "Refused", "Value", "Walk"]

@@ -43,8 +43,6 @@ class Scope:
             value = live_value(live, Value())
             if value.live is not UNKNOWN:
                 facts.guards.append((self.globals, name, live))
-            else:
-                facts.global_names.append((self.globals, name, False))
             return value
         if hasattr(builtins, name):
             if name in ("True", "False", "None"):
