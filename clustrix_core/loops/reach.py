@@ -127,6 +127,9 @@ class Reach:
         if self.filled:
             raise Unfit(f"it fills a {kind.__qualname__}")
         self._approve(kind)
+        hidden = _functions(kind) & getattr(value, "__dict__", {}).keys()
+        if hidden:
+            raise Unfit(f"a {kind.__qualname__} has a {hidden.pop()} of its own")
         return gc.get_referents(value)
 
     def _of_library(self, value: Any, kind: type) -> Iterable[Any]:
@@ -189,6 +192,12 @@ def _methods(cls: type, names: set[str]) -> Iterator[types.FunctionType]:
                 yield member
             elif not isinstance(member, property) and (callable(member) or hasattr(type(member), "__get__")):
                 raise Unfit(f"{cls.__qualname__}.{name} isn't a plain method")
+
+
+@cache
+def _functions(cls: type) -> frozenset[str]:
+    """The names of the functions of a class of the user's."""
+    return frozenset(name for owner in cls.__mro__ for name, one in vars(owner).items() if callable(one))
 
 
 def _is_array(value: Any) -> bool:
