@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import gc
 import operator
+import time
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -48,6 +49,7 @@ class Reach:
         sources: texts that were kept.
         facts: what the loop's proof met.
         approved: classes that were looked at before.
+        seconds: that it may take.
 
     Attributes:
         objects: by their addresses; of those that never change and hold nothing, only NaN, which isn't equal to itself.
@@ -55,7 +57,8 @@ class Reach:
         filled: whether these are what a loop fills, through what they hold.
     """
 
-    def __init__(self, sources: Sources, facts: Facts, approved: set[type]) -> None:
+    def __init__(self, sources: Sources, facts: Facts, approved: set[type], seconds: float) -> None:
+        self._end = time.perf_counter() + seconds
         self._sources, self._facts, self._approved = sources, facts, approved
         self.objects: dict[int, Any] = {}
         self.arrays: list[Any] = []
@@ -66,9 +69,12 @@ class Reach:
 
         Raises:
             Unfit: to something that iterations can't share.
+            TimeoutError: it takes longer than it may.
         """
         level = list(values)
         while level:
+            if time.perf_counter() > self._end:
+                raise TimeoutError
             plain: list[Any] = []
             special: list[Any] = []
             for value in self._new(level):
@@ -179,8 +185,9 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
+        known = _functions(type(value)) | self._facts.methods
         for name, one in getattr(value, "__dict__", {}).items():
-            if name in self._facts.methods and callable(one):
+            if name in known and callable(one):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
 
     def _check_array(self, value: Any) -> None:
@@ -190,6 +197,12 @@ class Reach:
         for kind in kinds - ATOMS:
             if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
+
+
+@cache
+def _functions(cls: type) -> frozenset[str]:
+    """The names of the functions of a class of the user's."""
+    return frozenset(name for owner in cls.__mro__ for name, one in vars(owner).items() if callable(one))
 
 
 def _is_array(value: Any) -> bool:
