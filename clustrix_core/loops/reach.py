@@ -185,7 +185,7 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
-        known = _functions(type(value)) | self._facts.methods
+        known = _functions(type(value)) | self._facts.methods.keys()
         for name, one in getattr(value, "__dict__", {}).items():
             if name in known and callable(one):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
