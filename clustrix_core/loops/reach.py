@@ -9,7 +9,7 @@ import time
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from clustrix_core.loops.facts import Facts, Refused
@@ -63,6 +63,7 @@ class Reach:
         self.objects: dict[int, Any] = {}
         self.arrays: list[Any] = []
         self.filled = False
+        self._named: dict[type, set[str]] = {}  # classes, and what functions they have
 
     def add(self, values: Iterable[Any]) -> None:
         """Go from these.
@@ -185,10 +186,16 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
-        known = _functions(type(value)) | self._facts.methods.keys()
-        for name, one in getattr(value, "__dict__", {}).items():
-            if name in known and callable(one):
+        own = getattr(value, "__dict__", {})
+        for name in own.keys() & (self._functions(type(value)) | self._facts.methods.keys()):
+            if callable(own[name]):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
+
+    def _functions(self, cls: type) -> set[str]:
+        if cls not in self._named:
+            owners = map(vars, cls.__mro__)
+            self._named[cls] = {name for own in owners for name, one in own.items() if callable(one)}
+        return self._named[cls]
 
     def _check_array(self, value: Any) -> None:
         if not value.dtype.hasobject:
@@ -197,12 +204,6 @@ class Reach:
         for kind in kinds - ATOMS:
             if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
-
-
-@cache
-def _functions(cls: type) -> frozenset[str]:
-    """The names of the functions of a class of the user's."""
-    return frozenset(name for owner in cls.__mro__ for name, one in vars(owner).items() if callable(one))
 
 
 def _is_array(value: Any) -> bool:
