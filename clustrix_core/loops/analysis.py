@@ -256,6 +256,7 @@ class Analysis:
         walk.begin()
         loop.body = body
         self._check_names(walk, loop)
+        looks = proof.facts.looks
         self._check_header(walk, loop)
         if proof.facts.unordered:
             raise Refused(
@@ -265,7 +266,7 @@ class Analysis:
                 "go through sorted(...) instead",
                 node.lineno,
             )
-        if proof.facts.writes and proof.facts.looks:
+        if proof.facts.writes and looks:
             raise Refused(
                 "writes-files",
                 "exists",
@@ -429,8 +430,24 @@ class Analysis:
                 )
             if value.own != OWN:
                 loop.aliases = True
+        if loop.outs and self._is_tried(node) and not all(map(_never_fails, loop.effects.values())):
+            raise Refused(
+                "effect-in-try",
+                loop.outs[0],
+                f"{loop.outs[0]} is read after the loop, also where storing a result has failed",
+                "move the try into the loop, or use other names after it",
+                node.lineno,
+            )
         loop.inputs = sorted(walk.inputs)
         loop.asked = walk.asked - walk.looked
+
+    def _is_tried(self, node: ast.AST) -> bool:
+        """Whether the function may go on after an exception in a loop."""
+        while node is not self.node:
+            node = self.parents[id(node)]
+            if isinstance(node, (ast.Try, ast.With)) or type(node).__name__ == "TryStar":
+                return True
+        return False
 
     # what a loop goes through
 
@@ -649,8 +666,8 @@ class LoopWalk(Walk):
             return value._replace(node=(value.node[0], self))
         return value
 
-    def name(self, node: ast.Name) -> Value:
-        return super().name(node)
+    def differs(self, node: ast.expr) -> bool:
+        return any(isinstance(inner, ast.Name) and inner.id in self.assigned for inner in ast.walk(node))
 
     def contained(self, node: ast.Name | ast.Set) -> None:
         self._asking = True
@@ -851,7 +868,7 @@ class _Recorder:
             node = ast.List([ast.Starred(node, ast.Load())], ast.Load())
         if value.own != OWN:
             self.walk.loop.aliases = True
-        if isinstance(node, ast.Constant):
+        if isinstance(node, ast.Constant) and how != "append":
             return node
         self.kept = self.kept or (
             isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and value.kind not in calls.IMMUTABLE
@@ -944,6 +961,17 @@ class HeaderWalk(Walk):
                 known.result != "part" or node.func.attr in ("items", "keys", "values")
             )
         return False
+
+
+def _never_fails(effect: Effect) -> bool:
+    """Whether an effect is to append to a list, which the run makes sure of."""
+    call = effect.replayed.value if isinstance(effect.replayed, ast.Expr) else None
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "append"
+        and isinstance(call.func.value, ast.Name)
+    )
 
 
 def constant_value(node: ast.expr) -> Value | None:

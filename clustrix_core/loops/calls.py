@@ -310,9 +310,7 @@ NAMED_IN_THE_WAY: dict[str, tuple[str, str]] = {
 
 # Functions that write a file, and the place of its path among the arguments.
 WRITERS = {"numpy.save": 0, "numpy.savetxt": 0, "numpy.savez": 0, "numpy.savez_compressed": 0}
-WRITING_METHODS = {
-    "to_csv": 0, "to_parquet": 0, "to_json": 0, "to_pickle": 0, "to_feather": 0, "savefig": 0,
-}  # fmt: skip
+WRITING_METHODS = {"to_csv": 0, "to_json": 0, "to_pickle": 0}
 WRITING_OF_PATHS = frozenset({"write_text", "write_bytes"})
 
 # These are told by their argument what to draw.

@@ -65,6 +65,7 @@ class Facts:
     Attributes:
         guards: globals and what they were: names of dictionaries that have to be the same at run time.
         classes: the user's classes whose methods may be called by Python itself.
+        methods: the names of methods that were taken for those of the table.
         modules: the attributes that are used of the user's own modules.
         assumptions: what was taken on the user's word.
         reads: names whose values are looked at other than by `in`.
@@ -77,6 +78,7 @@ class Facts:
 
     guards: list[tuple[dict[str, Any], str, Any]] = field(default_factory=list)
     classes: set[type] = field(default_factory=set)
+    methods: set[str] = field(default_factory=set)
     modules: dict[str, set[str]] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     global_names: list[tuple[dict[str, Any], str, bool]] = field(default_factory=list)
@@ -1427,8 +1429,8 @@ class Walk:
         return NONE
 
     def differs(self, node: ast.expr) -> bool:
-        """Whether an expression surely gives something else in each iteration: nothing proves that yet."""
-        return False
+        """Whether an expression may give something else in each iteration; the run makes sure that it does."""
+        return any(isinstance(inner, ast.Name) and inner.id in self.local for inner in ast.walk(node))
 
     # methods
 
@@ -1462,6 +1464,7 @@ class Walk:
         if name == "open":
             return self._open_path(node, keywords)
         known = calls.METHODS.get(name)
+        self.facts.methods.add(name)
         if known is None:
             return self.proof.unknown(
                 "unknown-method",

@@ -119,7 +119,7 @@ def compiled(
                 for name in node._fields
                 if name not in ("decorator_list", "returns")
             },
-            decorator_list=[],
+            decorator_list=[ast.copy_location(ast.Constant(None), one) for one in node.decorator_list[:1]],
             returns=None,
         )
     ast.copy_location(inner, node)
@@ -177,7 +177,6 @@ def rebuilt(function: FunctionType, code: CodeType, cells: dict[str, Any]) -> Fu
     """A function like another, with other code."""
     own = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] if name in cells else own[name] for name in code.co_freevars)
-    code = code.replace(co_firstlineno=function.__code__.co_firstlineno)
     if sys.version_info >= (3, 11):
         code = code.replace(co_qualname=function.__code__.co_qualname)
     made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
