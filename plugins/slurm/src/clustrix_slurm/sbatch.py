@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _BATCH = """#!/bin/bash
 {login}umask 077
-export CLUSTRIX_HERE={marker}
+export CLUSTRIX_HERE={marker} CLUSTRIX_CORES="${{SLURM_CPUS_PER_TASK:-1}}"
 folder="$HOME"/{folder} task=$((${{SLURM_ARRAY_TASK_ID:-0}} + {first}))
 exec >>"$folder/log-$task" 2>&1
 rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
