@@ -20,7 +20,7 @@ BUILD = HERE.parent / "build" / "benchmarks"
 OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko", "loky")
 THEIRS = """
 from importlib.metadata import version
-names = "fsspec", "sshfs", "asyncssh", "paramiko", "joblib", "loky", "submitit"
+names = "fsspec", "sshfs", "asyncssh", "paramiko", "joblib", "loky", "numpy", "submitit"
 print(*(f"{name} {version(name)}" for name in names), sep=", ")
 """
 

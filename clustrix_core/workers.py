@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any
 
 from clustrix_core import forks
+from clustrix_core.jobs.here import CORES
 
 if TYPE_CHECKING:
     from loky.process_executor import ProcessPoolExecutor
 
 IDLE = 300.0  # seconds that an idle worker is kept
+GLANCE = 1.0  # seconds between two looks of a worker at whether its process is there
 
 
 def cores() -> int:
-    """Those that this process may use, also where a container or a scheduler has a say."""
+    """Those that this process may use, also where a job, a container or a scheduler has a say."""
+    told = int(os.environ.get(CORES, sys.maxsize))
+    if told == 1:
+        return 1
     from loky import cpu_count
 
-    return int(cpu_count())
+    return min(told, int(cpu_count()))
 
 
 class Workers:
@@ -63,11 +71,9 @@ class Workers:
             if self._exiting:
                 raise RuntimeError("the process that this was for is ending")
             if self._pool is None or not self.running(count):
-                from loky.process_executor import ProcessPoolExecutor
-
                 if self._pool is not None:
                     self._pool[1].shutdown(wait=False)  # what they have begun, they end
-                self._pool = count, ProcessPoolExecutor(max_workers=count, timeout=IDLE)
+                self._pool = count, _made(count)
             return self._pool[1]
 
     def _drop(self, pool: ProcessPoolExecutor) -> None:
@@ -86,3 +92,40 @@ class Workers:
     def _exit(self) -> None:
         self._exiting = True
         self.end()
+
+
+def _made(count: int) -> ProcessPoolExecutor:
+    from loky import process_executor
+
+    path = os.environ.get(_PATH)
+    variables = {}
+    if not os.path.exists(process_executor.__file__):  # it came with a job, in an archive
+        variables[_PATH] = os.environ[_PATH] = os.pathsep.join(sys.path)
+    try:
+        return process_executor.ProcessPoolExecutor(
+            max_workers=count, timeout=IDLE, initializer=_begin, initargs=(os.getpid(), path), env=variables
+        )
+    finally:  # it has started a process of its own, which imports loky, too
+        _set(_PATH, path)
+
+
+_PATH = "PYTHONPATH"
+
+
+def _begin(parent: int, path: str | None) -> None:
+    """A worker begins: it ends with the process that it is for, however that ends."""
+    _set(_PATH, path)
+    threading.Thread(target=_watch, args=(parent,), name="clustrix-watch", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(GLANCE)
+    os._exit(1)
+
+
+def _set(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value

@@ -3,7 +3,8 @@
 Each page runs in a process of its own, in a folder made as the quick start describes it. Of a page's fenced
 blocks, in their order,
 
-- `python` is run, all in one namespace; a comment behind an expression must be the `repr` of its value;
+- `python` is run, all in one namespace; a comment behind an expression must be the `repr` of its value; and
+  it is written to the file that its first line names, if it names one (`# NAME.py`);
 - `console` is run where a command begins with `clustrix`, and its output compared, `...` being anything;
 - `yaml` is written to `clustrix.yml`, and all its profiles must load.
 """
@@ -82,6 +83,8 @@ def run_page(page: Path) -> None:
 def run_python(block: Block, page: Path, namespace: dict[str, Any]) -> None:
     source = "\n" * block.line + block.code  # so that tracebacks have the page's lines
     lines = source.encode().splitlines()
+    if named := re.match(r"# (\w+\.py)\n", block.code):
+        Path(named[1]).write_text(block.code)
     for statement in ast.parse(source).body:
         code = compile(ast.Module([statement], []), str(page), "exec")
         comment = lines[(statement.end_lineno or 0) - 1][statement.end_col_offset :].decode().strip()

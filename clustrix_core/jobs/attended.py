@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import JobError
-from clustrix_core.jobs import records, travel
+from clustrix_core.jobs import parallel, records, travel
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
 from clustrix_core.jobs.models import Call
@@ -62,11 +62,17 @@ def died(error: Exception, calls: int) -> Exception:
 
 
 class Calls:
-    """Calls of one function, which go to the workers in chunks."""
+    """Calls of one function, which go to the workers in chunks.
+
+    Raises:
+        LoopError: a loop can't be split that has to be.
+    """
 
     def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
         self.calls = calls
-        self.workers = max(1, cores() // (function.options.resources.cores or 1))
+        self._cores = function.options.resources.cores or 1
+        self._loops = parallel.planned(function)
+        self.workers = max(1, cores() // self._cores)
         # By its name, if it has one that others can import: then it is the module's own, and imported once.
         named = isinstance(function.__reduce__(), str)
         self._function, self._config = (
@@ -78,7 +84,8 @@ class Calls:
     def hand_out(self, chunk: range) -> Future[bytes]:
         """Have some of the calls done."""
         packed = travel.dumps(self.calls[chunk.start : chunk.stop])
-        task = Task(self._function, self._config, self._marker, self._work_dir, packed)
+        place = self._config, self._marker, self._work_dir
+        task = Task(self._function, *place, packed, self._cores, self._loops)
         return _workers.submit(self.workers, run, task)
 
 

@@ -16,6 +16,10 @@ from clustrix_core.jobs.models import Call, Resources
 if TYPE_CHECKING:
     from clustrix_core.jobs.dependencies import Dependencies
     from clustrix_core.jobs.job import Job, JobArray, Submission
+    from clustrix_core.loops import Explanation, Mode
+
+PARALLEL: Mode = False
+"""What `parallel` is where nobody says."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,6 +95,12 @@ class ClusterFunction(Generic[P, R]):
         """The same function, run in another way: what `cluster` takes, such as `after=` or `cores=`."""
         return ClusterFunction(self.local, self.options.changed(changes))
 
+    def explain(self) -> Explanation:
+        """Which of its loops run in parallel in a job of several cores, and why the others don't."""
+        from clustrix_core.loops import explain
+
+        return explain(self.local, trust=self.options.parallel == "trust")
+
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""
         from clustrix_core.jobs.dependencies import analyse
@@ -138,6 +148,7 @@ class Options:
         after: the jobs that have to succeed before, or their ids.
         files: files that travel to the work dir, by their paths below the current directory.
         environment: `"auto"`, or None.
+        parallel: whether its loops run in parallel: True, False, `"require"`, `"trust"` or `"check"`.
     """
 
     config: ClusterConfig | None = None
@@ -145,13 +156,14 @@ class Options:
     after: tuple[Any, ...] = ()
     files: tuple[str, ...] = ()
     environment: str | None = None
+    parallel: Mode = field(default_factory=lambda: PARALLEL)
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """The same with some of it changed, by the names that `cluster` takes.
 
         Raises:
             TypeError: there is no such option.
-            ValueError: there is no such environment.
+            ValueError: there is no such environment, or no such way to treat loops.
         """
         own = {name: _checked(name, changes[name]) for name in _OWN if name in changes}
         asked = {name: _text(name, value) for name, value in changes.items() if name not in own}
@@ -174,6 +186,8 @@ def _checked(name: str, value: Any) -> Any:
             f'environment is "auto" or None, not {value!r}; a conda environment, say, is named '
             "by the config's conda_env_name"
         )
+    if name == "parallel" and not (isinstance(value, bool) or value in ("require", "trust", "check")):
+        raise ValueError(f'parallel is True, False, "require", "trust" or "check", not {value!r}')
     return value
 
 
@@ -197,6 +211,10 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
             the work dir. What is there already is left alone if it is the same, and refused if it isn't.
         environment: `"auto"` to have what the function imports installed there, in the versions from here, in
             an environment that is built once. None to use the config's Python as it is.
+        parallel: whether loops whose iterations are independent run on all `cores` of the job, with the
+            results of the serial loop. `"require"` refuses, before anything is sent, a function that has
+            others; `"trust"` takes your word for what can't be proved; `"check"` computes each iteration in
+            both ways, and raises `LoopError` where those differ. See `explain`.
         options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
@@ -205,7 +223,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: there is no such option.
-        ValueError: there is no such environment.
+        ValueError: there is no such environment, or no such way to treat loops.
     """
     asked = Options().changed(options)
 

@@ -23,7 +23,7 @@ from clustrix_core.remote.backend import Ran
 __all__ = ["Place", "UnknownSubmissionError", "checked", "preview", "script", "submit"]
 
 _SCRIPT = """umask 077
-export CLUSTRIX_HERE={marker}
+export CLUSTRIX_HERE={marker} CLUSTRIX_CORES={cores}
 folder="$HOME"/{folder} task=$(({task}))
 exec >>"$folder/log-$task" 2>&1
 rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
@@ -107,18 +107,20 @@ def submit(
     return [str(each) for each in answer["id"]]
 
 
-def script(job: JobSpec, task: str, setup: str = "") -> str:
+def script(job: JobSpec, task: str, cores: str, setup: str = "") -> str:
     """A script for a POSIX shell that runs a task of a job, for a scheduler to start.
 
     Args:
         job: the job.
         task: the number of the task, as an arithmetic expression of the shell.
+        cores: how many cores it has, as a word of the shell.
         setup: what comes before; what it prints goes to the task's log.
     """
     return _SCRIPT.format(
         marker=shlex.quote(job.marker),
         folder=shlex.quote(folder_of(job.name)),
         task=task,
+        cores=cores,
         setup=setup,
         python=shlex.quote(job.python),
     )

@@ -20,14 +20,18 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clustrix_core
 from clustrix_core.config import ClusterConfig
 from clustrix_core.jobs import travel
 from clustrix_core.jobs.dependencies import Dependencies
 
-VENDORED = ("cloudpickle", "pluggy")
+if TYPE_CHECKING:
+    from clustrix_core.jobs.decorator import ClusterFunction
+    from clustrix_core.jobs.parallel import Loops
+
+VENDORED = ("cloudpickle", "loky", "pluggy", "threadpoolctl")
 KEPT = 30 * 86400  # seconds that the archive of Clustrix itself is kept before it is made again
 LEFT_OUT = ("testing", "skeleton", "doctor", "cli", "__pycache__")
 
@@ -60,10 +64,11 @@ main(sys.argv)
 
 def build(
     folder: Path,
-    function: Any,
+    function: ClusterFunction[Any, Any],
     config: ClusterConfig,
     calls: Iterable[tuple[tuple[Any, ...], dict[str, Any]]],
     dependencies: Dependencies,
+    loops: Loops | None = None,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Write what travels.
 
@@ -73,6 +78,7 @@ def build(
         config: that of the place, which is the active one in the job.
         calls: the arguments of each task.
         dependencies: what the function needs.
+        loops: what splitting its loops takes.
 
     Returns:
         The files for the job's folder, by their names there; and the parts, by their SHA-256.
@@ -86,8 +92,10 @@ def build(
     with zipfile.ZipFile(folder / "job.pyz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         main = _MAIN.format(version=tuple(sys.version_info[:2]), parts=list(parts))
         archive.writestr(_entry("__main__.py"), main)
+        cores = function.options.resources.cores or 1
+        packed = function, travel.dumps(config), offsets[:-1], cores, loops
         with archive.open(_entry("function.pkl"), "w", force_zip64=True) as entry:
-            travel.dump((function, travel.dumps(config), offsets[:-1]), entry)
+            travel.dump(packed, entry)
     return {name: str(folder / name) for name in ("job.pyz", "arguments")}, parts
 
 
@@ -169,7 +177,10 @@ def _own_files() -> Iterator[tuple[str, Path]]:
         spec = importlib.util.find_spec(name)
         assert spec is not None
         assert spec.origin is not None
-        yield from _sources(Path(spec.origin).parent, "vendor/")
+        if spec.submodule_search_locations is None:
+            yield f"vendor/{name}.py", Path(spec.origin)
+        else:
+            yield from _sources(Path(spec.origin).parent, "vendor/")
 
 
 def _sources(package: Path, prefix: str) -> Iterator[tuple[str, Path]]:

@@ -64,18 +64,19 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str
 
 
 def load(archive: str, folder: str, task: int) -> Call:
-    from clustrix_core.jobs import here
+    from clustrix_core.jobs import here, parallel
 
     if importlib.util.find_spec("pydantic") is None:
         from clustrix_core.jobs import plain
 
         sys.modules["clustrix_core.config"] = plain
     with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.pickled, offsets = pickle.load(file)
+        function, here.pickled, offsets, cores, loops = pickle.load(file)
+    os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
     with open(os.path.join(folder, "arguments"), "rb") as file:
         file.seek(offsets[task])
         args, kwargs = pickle.load(file)
-    return getattr(function, "local", function), args, kwargs
+    return parallel.split(getattr(function, "local", function), loops), args, kwargs
 
 
 class ResultError(Exception):

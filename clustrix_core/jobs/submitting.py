@@ -25,7 +25,7 @@ from clustrix_core.errors import (
     printable,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import package, preparing, records
+from clustrix_core.jobs import package, parallel, preparing, records
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission
@@ -35,6 +35,7 @@ from clustrix_core.jobs.records import Record
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
     from clustrix_core.jobs.dependencies import Dependencies
+    from clustrix_core.jobs.parallel import Loops
 
 TRIES = 3  # times that a submission is asked for whose answer was lost
 
@@ -46,16 +47,17 @@ def submit(
 
     Raises:
         JobError: it can't be submitted.
+        LoopError: a loop can't be split that has to be.
         ConnectionFailedError: the place can't be reached.
     """
-    needed = _needed(function)
+    needed, loops = _needed(function), parallel.planned(function)
     after = _after(function, config)
     environment = preparing.prepared(config, needed, function.options.environment)
     if config.cluster_type != "local":
         for warning in needed.warnings:
             warnings.warn(f"{function.name}: {warning}", DependencyWarning, stacklevel=4)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
-        record, job = _packed(Path(folder), function, config, calls, tasks, needed, environment.python)
+        record, job = _packed(Path(folder), function, config, calls, tasks, needed, loops, environment.python)
         records.save(record)
         number = _handed_over(config, replace(job, after=after), record)
         record = records.save(record, scheduler_id=number, environment=environment.folder)
@@ -64,9 +66,9 @@ def submit(
 
 def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Call) -> str:
     """What submitting a call would do. Nothing is sent."""
-    needed = function.dependencies()
+    needed, loops, python = function.dependencies(), parallel.planned(function), _python(function, config)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder, ClusterFilesystem(config) as place:
-        record, job = _packed(Path(folder), function, config, [call], None, needed, _python(function, config))
+        record, job = _packed(Path(folder), function, config, [call], None, needed, loops, python)
         contents = [(name, Path(file).stat().st_size) for name, file in job.files.items()]
         contents += [
             (f"parts/{digest[:12]}.zip", Path(file).stat().st_size) for digest, file in job.parts.items()
@@ -102,9 +104,10 @@ def _packed(
     calls: list[Call],
     tasks: int | None,
     needed: Dependencies,
+    loops: Loops | None,
     python: str,
 ) -> tuple[Record, JobSpec]:
-    files, parts = package.build(folder, function, config, calls, needed)
+    files, parts = package.build(folder, function, config, calls, needed, loops)
     record = records.new(function.name, tasks, _resolved(config))
     return record, JobSpec(
         name=record.name,

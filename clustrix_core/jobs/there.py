@@ -201,6 +201,8 @@ def supervise(folder: str, python: str, tasks: int, workers: int, after: "list[s
         waiting = [task for task in range(tasks) if not is_done(folder, task)]
         in_vain = not all(has_succeeded(other, folder) for other in after)
         running = {}  # type: dict[int, int]
+        if tasks > 1:  # they share the cores
+            os.environ["CLUSTRIX_CORES"] = "1"
         while waiting or running:
             while waiting and len(running) < workers:
                 task = waiting.pop(0)

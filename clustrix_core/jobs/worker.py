@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from clustrix_core.jobs import here, runner, travel
+from clustrix_core.jobs import here, parallel, runner, travel
 from clustrix_core.jobs.models import Call
+from clustrix_core.jobs.parallel import Loops
 
 
 class Task(NamedTuple):
@@ -21,6 +22,8 @@ class Task(NamedTuple):
         marker: that of the place.
         work_dir: where the calls start.
         calls: their arguments, pickled.
+        cores: how many each has.
+        loops: what splitting its loops takes.
     """
 
     function: bytes
@@ -28,6 +31,8 @@ class Task(NamedTuple):
     marker: str
     work_dir: str
     calls: bytes
+    cores: int
+    loops: Loops | None
 
 
 class Failed(NamedTuple):
@@ -46,7 +51,7 @@ def run(task: Task) -> bytes:
     """Call the function for each; the pickled list of what came of that."""
     with _place(task):
         function = pickle.loads(task.function)
-        function = getattr(function, "local", function)
+        function = parallel.split(getattr(function, "local", function), task.loops)
         outcomes = [_outcome(function, call) for call in pickle.loads(task.calls)]
         try:
             return travel.dumps(outcomes)
@@ -77,14 +82,18 @@ def _sendable(outcome: Any) -> Any:
 @contextmanager
 def _place(task: Task) -> Iterator[None]:
     """As in any job, the place is here."""
-    before = os.environ.get(here.VARIABLE), os.getcwd(), here.pickled
-    os.environ[here.VARIABLE], here.pickled = task.marker, task.config
+    variables = {here.VARIABLE: task.marker, here.CORES: str(task.cores)}
+    before = {name: os.environ.get(name) for name in variables}
+    folder, config = os.getcwd(), here.pickled
+    os.environ.update(variables)
+    here.pickled = task.config
     os.chdir(task.work_dir)
     try:
         yield
     finally:
-        variable, folder, here.pickled = before
-        os.environ.pop(here.VARIABLE)
-        if variable is not None:
-            os.environ[here.VARIABLE] = variable
+        here.pickled = config
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
         os.chdir(folder)

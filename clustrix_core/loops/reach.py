@@ -9,7 +9,7 @@ import time
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from clustrix_core.loops.facts import Facts, Refused

@@ -136,7 +136,8 @@ def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
     """What `sbatch` runs for the tasks from this one on."""
     task = f"${{SLURM_ARRAY_TASK_ID:-0}} + {first}"
     login = _LOGIN if config.login_shell else ""
-    return f"#!/bin/bash\n{login}{handover.script(job, task, script_for_job(config))}"
+    script = handover.script(job, task, '"${SLURM_CPUS_PER_TASK:-1}"', script_for_job(config))
+    return f"#!/bin/bash\n{login}{script}"
 
 
 def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]:

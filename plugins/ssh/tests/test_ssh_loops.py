@@ -1,0 +1,81 @@
+"""Loops that run in parallel in the jobs of a host behind SSH."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loops_on_host import endless, process_datasets, work
+
+from clustrix import ClusterConfig, Job
+from clustrix_core.jobs.here import marker
+from clustrix_core.testing.servers import SshServer
+
+Configure = Callable[..., ClusterConfig]
+
+COUNT = 150
+PLANT = b"""
+import os, sys
+os.makedirs(sys.argv[1] + "/loops")
+for number in range(int(sys.argv[2])):
+    with open("%s/loops/%03d.csv" % (sys.argv[1], number), "w") as file:
+        file.write("x" * number)
+"""
+
+
+@pytest.fixture
+def work_dir(server: SshServer) -> Iterator[str]:
+    root = f"{server.root}/with-loops"
+    server.python(PLANT, [root, str(COUNT)])
+    yield root
+    server.python(b"import shutil, sys; shutil.rmtree(sys.argv[1])", [root])
+
+
+@pytest.fixture
+def config(configure: Configure, work_dir: str) -> ClusterConfig:
+    """As root, who has the only Python there of this version for certain."""
+    return configure("root", remote_work_dir=work_dir, python_executable=sys.executable)
+
+
+def wait_until(condition: Callable[[], object]) -> bool:
+    deadline = time.monotonic() + 90
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(condition())
+
+
+def processes_of(config: ClusterConfig) -> list[str]:
+    """What runs in the jobs of this config."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"CLUSTRIX_HERE={marker(config)}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def test_the_example_is_split(config: ClusterConfig) -> None:
+    found = process_datasets(config)
+    assert [one[:2] for one in found] == [("x" * number, work(number)) for number in range(COUNT)]
+    assert len({one[2] for one in found}) > 1
+
+
+def test_the_tasks_of_a_map_share_the_cores(config: ClusterConfig) -> None:
+    for found in process_datasets.map([config] * 2):
+        assert [one[:2] for one in found] == [("x" * number, work(number)) for number in range(COUNT)]
+        assert len({one[2] for one in found}) == 1
+
+
+def test_a_job_that_is_cancelled_leaves_no_process(config: ClusterConfig, server: SshServer) -> None:
+    job = endless.submit(config)
+    assert isinstance(job, Job)
+    seen = b"import glob, sys; print(len(glob.glob(sys.argv[1] + '/process-*')))"
+    assert wait_until(lambda: int(server.python(seen, [str(config.remote_work_dir)])) > 2)
+    assert any("loky" in command for command in processes_of(config))
+    assert job.cancel()
+    assert wait_until(lambda: not processes_of(config)), processes_of(config)
