@@ -18,7 +18,7 @@ import parallel_sample
 import pytest
 
 from clustrix import ClusterConfig, LoopError, cluster, configure
-from clustrix_core.jobs import decorator, records
+from clustrix_core.jobs import records
 from clustrix_core.session import pool
 from clustrix_core.workers import cores
 
@@ -140,14 +140,11 @@ def test_a_python_with_nothing_installed(work: Path, tmp_path: Path, monkeypatch
 # --- modes
 
 
-def test_nothing_is_split_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = cluster(cores=2)(parallel_sample.works.local)
-    assert plain.options.parallel is decorator.PARALLEL
-    monkeypatch.setattr(decorator, "PARALLEL", False)
-    assert as_written(cluster(cores=2)(parallel_sample.works.local)(COUNT))[1] == 1
-    monkeypatch.setattr(decorator, "PARALLEL", True)
-    assert as_written(cluster(cores=2)(parallel_sample.works.local)(COUNT))[1] > 1
-    assert as_written(parallel_sample.works.with_options(parallel=False)(COUNT))[1] == 1
+def test_a_job_of_several_cores_uses_them_unless_it_is_told_not_to() -> None:
+    plain = parallel_sample.works.local
+    assert as_written(cluster(cores=2)(plain)(COUNT))[1] > 1
+    assert as_written(cluster(cores=2, parallel=False)(plain)(COUNT))[1] == 1
+    assert as_written(cluster(plain)(COUNT))[1] == 1
 
 
 def test_what_is_required_is_refused_before_anything_is_sent() -> None:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from clustrix_core.jobs.job import Job, JobArray, Submission
     from clustrix_core.loops import Explanation, Mode
 
-PARALLEL: Mode = False
-"""What `parallel` is where nobody says."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -83,6 +80,7 @@ class ClusterFunction(Generic[P, R]):
         if not calls:
             raise ValueError("there is nothing to call the function for")
         config = self._place(*calls[0])
+        self._check_places(calls)
         if self._is_attended(config):
             from clustrix_core.jobs.attended import AttendedArray
 
@@ -117,25 +115,46 @@ class ClusterFunction(Generic[P, R]):
         asked = self.options.after or self.options.files or self.options.environment
         other_python = config.python_executable or config.conda_env_name
         # Extensions see jobs alone.
-        return config.cluster_type == "local" and not (asked or other_python or config.extensions)
+        elsewhere = asked or other_python or config.extensions or is_here(config)
+        return config.cluster_type == "local" and not elsewhere
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
-        given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
-        return checked_config(self.options.config or next(given, None))
+        return checked_config(self.options.config or next(iter(_configs(args, kwargs)), None))
+
+    def _check_places(self, calls: list[Call]) -> None:
+        """An array is in one place."""
+        if self.options.config is None and _configs(*calls[0]):
+            first = _configs(*calls[0])[0]
+            if any(first != next(iter(_configs(*call)), None) for call in calls):
+                raise ValueError("the calls of one map are in one place, and these have different configs")
 
     def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
+        if is_here(config):
+            from clustrix_core.jobs.inside import Inside
+
+            return Inside(self, config, calls, tasks)
         from clustrix_core.jobs.submitting import submit  # a job, which imports this module, submits nothing
 
         return submit(self, config, calls, tasks)
 
+    def __get__(self, instance: object, owner: type | None = None) -> ClusterFunction[..., R]:
+        """As functions, those in a class are methods of its objects."""
+        if instance is None or not hasattr(self.local, "__get__"):
+            return self
+        return ClusterFunction(self.local.__get__(instance, owner), self.options)
+
     def __reduce__(self) -> Any:
-        module, name = self.local.__module__, getattr(self.local, "__qualname__", "")
-        found: Any = sys.modules.get(module) if module != "__main__" else None
+        module, name = getattr(self.local, "__module__", None), getattr(self.local, "__qualname__", "")
+        found: Any = sys.modules.get(module) if module and module != "__main__" else None
         for part in name.split("."):
             found = getattr(found, part, None)
         if found is self:
             return name
         return type(self), (self.local, replace(self.options, after=(), files=()))
+
+
+def _configs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[ClusterConfig]:
+    return [value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig)]
 
 
 @dataclass(frozen=True)
@@ -156,7 +175,7 @@ class Options:
     after: tuple[Any, ...] = ()
     files: tuple[str, ...] = ()
     environment: str | None = None
-    parallel: Mode = field(default_factory=lambda: PARALLEL)
+    parallel: Mode = True
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """The same with some of it changed, by the names that `cluster` takes.

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import (
@@ -22,7 +21,6 @@ from clustrix_core.errors import (
     UnsupportedOperationError,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import records
 from clustrix_core.jobs.job import Job, Submission
 from clustrix_core.jobs.models import ENDED, TaskState
 
@@ -106,12 +104,12 @@ class _Follower:
             with _lock:
                 self._ended = True
             for submission in self._followed.values():
-                self._leave(submission, failure)
+                self._leave(submission.jobs, failure)
 
-    def _leave(self, submission: Submission, failure: BaseException) -> None:
-        """It can't be followed any more, which doesn't mean that it has ended."""
-        advice = f"it may go on there: Job.attach({submission.record.id!r}), once that is mended"
-        for job in submission.jobs:
+    def _leave(self, jobs: Iterable[Job], failure: BaseException) -> None:
+        """They can't be followed any more, which doesn't mean that they have ended."""
+        for job in jobs:
+            advice = f"it may go on there: Job.attach({job.submission.record.id!r}), once that is mended"
             error = JobError(f"job {job.id} can't be followed: {type(failure).__name__}: {failure}; {advice}")
             error.__cause__ = failure
             job.fail(error)
@@ -136,7 +134,9 @@ class _Follower:
             for folder, submission in list(self._followed.items()):
                 if all(job.done() for job in submission.jobs):
                     del self._followed[folder]
-                    _conclude(submission)
+                    for job in submission.jobs:
+                        self._gone.pop(job, None)
+                        self._unfetched.pop(job, None)
             self._ended = not self._followed
             return self._ended
 
@@ -151,7 +151,8 @@ class _Follower:
             if submission is None:
                 continue
             if outcome.task < 0:
-                self._leave(submission, PermissionError(outcome.content.decode("utf-8", "replace")))
+                unsafe = PermissionError(outcome.content.decode("utf-8", "replace"))
+                self._leave(submission.jobs, unsafe)
             elif outcome.task < len(submission.jobs):
                 job = submission.jobs[outcome.task]
                 try:
@@ -169,7 +170,7 @@ class _Follower:
         tries = self._unfetched[job] = self._unfetched.get(job, 0) + 1
         if tries < TRIES or isinstance(error, ConnectionError):
             return error
-        self._leave(job.submission, error)
+        self._leave([job], error)
         return None
 
     def _ask(self, place: ClusterFilesystem) -> None:
@@ -220,15 +221,6 @@ class _Follower:
         if answers + 1 >= needed and (final or job.last_word or now - since >= GRACE):
             reason = "it ended, and left no outcome" if state == "completed" else reason
             job.give_up("failed" if state == "completed" else state, reason)  # type: ignore[arg-type]
-
-
-def _conclude(submission: Submission) -> None:
-    states = {job.state for job in submission.jobs}
-    ended = next((state for state in ("unread", "failed") if state in states), "")
-    if not ended:
-        ended = "completed" if states == {"completed"} else sorted(states - {"completed"})[0]
-    with suppress(OSError):
-        records.save(submission.record, ended=ended)
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:

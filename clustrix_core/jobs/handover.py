@@ -11,13 +11,14 @@ import inspect
 import json
 import os
 import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from clustrix_core.errors import JobError, printable
 from clustrix_core.jobs import there
-from clustrix_core.jobs.models import INLINE, JobSpec, TaskState, folder_of
+from clustrix_core.jobs.models import INLINE, UNUSED, JobSpec, TaskState, folder_of
 from clustrix_core.remote.backend import Ran
 
 __all__ = ["Place", "UnknownSubmissionError", "checked", "preview", "script", "submit"]
@@ -82,8 +83,6 @@ def submit(
     contents = {name: Path(path) for name, path in job.files.items()}
     after = [] if scripts else _folders(job.after)
     inline = {name: script for name, (_, script) in (scripts or {}).items()}
-    if not scripts:
-        inline["supervisor.py"] = source().encode()
     _send_large(place, job, contents, inline)
     asked = {
         "folder": folder_of(job.name),
@@ -95,7 +94,8 @@ def submit(
         "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
         "work_dir": place.work_dir(),
         "marker": job.marker,
-        "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1, after],
+        "python": job.python,
+        "supervisor": [job.tasks or 1, job.resources.cores or 1, after],
     }
     answer = ask(place, "submit", asked, *inline.values())
     if missing := answer.get("missing"):
@@ -130,15 +130,24 @@ def preview(place: Place, job: JobSpec) -> str:
     """`clustrix_dry_run` of a job that a supervisor sees to."""
     tasks = "0" if job.tasks is None else f"0 to {job.tasks - 1}"
     command = f"{shlex.quote(job.python)} {job.folder}/job.pyz run {job.folder} N"
-    return f"in {place.work_dir()}: {command}\nfor the tasks {tasks}, {job.resources.cores or 1} at once"
+    cores = job.resources.cores or 1
+    return (
+        f"in {place.work_dir()}: {command}\nfor the tasks {tasks}, one for each {cores} of its cores at once"
+    )
 
 
 def _folders(names: Sequence[str]) -> list[str]:
-    return [os.path.basename(folder_of(name.partition("_")[0])) for name in names]
+    """Those of jobs, or of their tasks (`NAME_N`), by their own names."""
+    parts = (name.partition("_") for name in names)
+    return [f"{os.path.basename(folder_of(name))}{mark}{task}" for name, mark, task in parts]
 
 
 class UnknownSubmissionError(JobError):
     """The scheduler may have taken the job, or not."""
+
+
+class EnvironmentGoneError(JobError):
+    """The environment that the job was to run in was swept."""
 
 
 def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
@@ -166,10 +175,9 @@ def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:
     return {name: told for name in jobs if (told := _told(*found[folder_of(name)]))}
 
 
-def _told(tasks: int, running: list[int]) -> list[TaskState]:
-    alive = set(running)
+def _told(running: list[int], waiting: list[int]) -> list[TaskState]:
     told = [TaskState(task, task, "running") for task in running]
-    return told + [TaskState(task, task, "pending") for task in range(tasks) if task not in alive]
+    return told + [TaskState(task, task, "pending") for task in waiting]
 
 
 def cancel(place: Place, jobs: Sequence[str]) -> int:
@@ -186,9 +194,9 @@ def cancel(place: Place, jobs: Sequence[str]) -> int:
 
 
 def remove(place: Place, jobs: Sequence[str]) -> int:
-    """`clustrix_job_remove`, for any place that runs programs."""
+    """`clustrix_job_remove`, for any place that runs programs; it sweeps the parts that no job uses, too."""
     if jobs:
-        checked(place.run(["rm", "-rf", "--", *map(folder_of, jobs)]))
+        ask(place, "remove", {"folders": [folder_of(name) for name in jobs], "seconds": UNUSED})
     return len(jobs)
 
 
@@ -200,7 +208,8 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        raise JobError(printable(str(answer["refused"])))
+        kind = EnvironmentGoneError if answer.get("gone") else JobError
+        raise kind(printable(str(answer["refused"])))
     return answer
 
 
@@ -212,12 +221,20 @@ def answer_of(
     Raises:
         JobError: it doesn't work, or answers nonsense.
     """
-    ran = place.run_python(source, [command], json.dumps(asked).encode("ascii") + b"\n" + b"".join(data))
+    program = zlib.compress(source.encode())
+    given = [program, json.dumps(asked).encode("ascii"), b"\n", *data]
+    ran = place.run_python(_LOADER % len(program), [command], b"".join(given))
     try:
         return dict(json.loads(checked(ran)))
     except ValueError:
         shown = printable(ran.output[:200].decode(errors="replace"))
         raise JobError(f"the place answers nonsense: {shown!r}") from None
+
+
+_LOADER = """import sys, zlib
+PROGRAM = zlib.decompress(sys.stdin.buffer.read(%d))
+exec(PROGRAM)
+"""
 
 
 @functools.cache

@@ -31,6 +31,9 @@ PREFIX = "clustrix-"
 INLINE = 8 << 20
 """Bytes of files that travel together with the order to submit the job."""
 
+UNUSED = 30 * 86400.0
+"""Seconds after which what no job uses is removed with the next job folders."""
+
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call."""
 

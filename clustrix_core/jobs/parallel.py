@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from clustrix_core.workers import cores
 
 if TYPE_CHECKING:
+    from clustrix_core.config import ClusterConfig
     from clustrix_core.jobs.decorator import ClusterFunction
     from clustrix_core.loops import Mode
 
@@ -25,14 +26,19 @@ class Loops(NamedTuple):
     sources: bytes
 
 
-def planned(function: ClusterFunction[Any, Any]) -> Loops | None:
-    """What has to travel so that the function's loops can be split; None if none can be.
+def cores_of(function: ClusterFunction[Any, Any], config: ClusterConfig) -> int:
+    """How many cores a job of the function asks for."""
+    return function.options.resources.cores or config.default_cores or 1
+
+
+def planned(function: ClusterFunction[Any, Any], config: ClusterConfig) -> Loops | None:
+    """What has to travel so that the function's loops can be split; None if none will be.
 
     Raises:
         LoopError: one can't be, and `parallel="require"` asks for it.
     """
     mode = function.options.parallel
-    if mode is False:
+    if mode is False or (mode not in ("require", "check") and cores_of(function, config) == 1):
         return None
     from clustrix_core import loops
 

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pickle
+import reprlib
 import signal
 import socket
 import sys
@@ -26,6 +27,7 @@ from types import TracebackType
 from typing import IO, Any
 
 INLINE = 1 << 16  # bytes of a result that travel with the outcome
+TEXT = 1 << 15  # characters of a message that do
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -52,7 +54,10 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str
     try:
         function, args, kwargs = load(archive, folder, task)
         signal.signal(signal.SIGTERM, terminated)
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time left to say what came of it
         send(result, payload)
         return {"outcome": "completed"}
     except BaseException as error:  # a function may also call `sys.exit`
@@ -96,27 +101,57 @@ def send(result: object, file: Payload) -> None:
     except OSError:  # a full disk, say
         raise
     except Exception as error:
-        shown = repr(result)
-        shown = shown if len(shown) < 500 else shown[:500] + "..."
-        raise ResultError(f"the result can't be pickled ({type(error).__name__}: {error}): {shown}") from None
+        raise unsendable(result, error) from None
+
+
+def unsendable(result: object, error: Exception) -> ResultError:
+    """Why a result can't be pickled, and what it is."""
+    shown = as_text(_repr.repr, result)
+    return ResultError(
+        f"the result can't be pickled ({type(error).__name__}: {as_text(str, error)}): {shown}"
+    )
+
+
+def pickled_error(error: Exception) -> bytes:
+    """Pickle an exception so that it can be unpickled."""
+    from clustrix_core.jobs.travel import Rebuilt, dumps
+
+    try:
+        pickled = dumps(error)
+        pickle.loads(pickled)
+    except Exception:
+        pickled = dumps(Rebuilt(error))
+        pickle.loads(pickled)
+    return pickled
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 200
+
+
+def as_text(make: Callable[[Any], str], value: object) -> str:
+    """What `str` or `repr` make of a value, if they can, and the beginning of it, where that is long."""
+    try:
+        text = make(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose text can't be told: {type(error).__name__}>"
+    return text if len(text) <= TEXT else text[:TEXT] + "..."
 
 
 def failure(error: BaseException, file: Payload) -> dict[str, Any]:
     """An exception as an outcome: its text always, itself if it is an `Exception` that can be pickled."""
-    from clustrix_core.jobs.travel import dumps
-
     text = "".join(traceback.format_exception(type(error), error, own_frames_off(error)))
     if isinstance(error, Exception):
-        with contextlib.suppress(Exception):
-            pickled = dumps(error)
-            pickle.loads(pickled)
-            file.write(pickled)
+        try:
+            file.write(pickled_error(error))
+        except Exception:
+            file.clear()
     return {
         "outcome": "failed",
         "end": "terminated" if isinstance(error, Terminated) else "raised",
         "type": type(error).__name__,
-        "message": str(error),
-        "traceback": text[-(1 << 15) :],
+        "message": as_text(str, error),
+        "traceback": text[-TEXT:],
     }
 
 

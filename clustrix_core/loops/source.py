@@ -12,7 +12,7 @@ from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-OWN = ("clustrix", "clustrix_core", "cloudpickle", "loky", "threadpoolctl")
+OWN = ("clustrix", "clustrix_core", "cloudpickle")
 _FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 

@@ -89,7 +89,7 @@ def test_a_job_that_is_cancelled_or_killed_leaves_no_process(
     assert isinstance(job, Job)
     seen = b"import glob; print(len(glob.glob('/scratch/loops/process-*')))"
     assert wait_until(lambda: int(cluster.python(seen, [])) > 2)
-    assert any("loky" in command for command in processes_of(config))
+    assert len(processes_of(config)) > 2
     if number:
         killed = b"import os, sys; os.kill(int(sys.argv[1]), 9)"
         cluster.python(killed, [str(main_process(config))])

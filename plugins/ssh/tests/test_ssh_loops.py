@@ -65,10 +65,10 @@ def test_the_example_is_split(config: ClusterConfig) -> None:
     assert len({one[2] for one in found}) > 1
 
 
-def test_the_tasks_of_a_map_share_the_cores(config: ClusterConfig) -> None:
+def test_the_tasks_of_a_map_have_cores_of_their_own(config: ClusterConfig) -> None:
     for found in process_datasets.map([config] * 2):
         assert [one[:2] for one in found] == [("x" * number, work(number)) for number in range(COUNT)]
-        assert len({one[2] for one in found}) == 1
+        assert len({one[2] for one in found}) > 1
 
 
 def test_a_job_that_is_cancelled_leaves_no_process(config: ClusterConfig, server: SshServer) -> None:
@@ -76,6 +76,6 @@ def test_a_job_that_is_cancelled_leaves_no_process(config: ClusterConfig, server
     assert isinstance(job, Job)
     seen = b"import glob, sys; print(len(glob.glob(sys.argv[1] + '/process-*')))"
     assert wait_until(lambda: int(server.python(seen, [str(config.remote_work_dir)])) > 2)
-    assert any("loky" in command for command in processes_of(config))
+    assert len(processes_of(config)) > 2
     assert job.cancel()
     assert wait_until(lambda: not processes_of(config)), processes_of(config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ClustrixError, ConfigError, JobError
 from clustrix_core.jobs import handover
-from clustrix_core.jobs.handover import UnknownSubmissionError
+from clustrix_core.jobs.handover import EnvironmentGoneError, UnknownSubmissionError
 from clustrix_core.jobs.models import (
     ENDED,
     PREFIX,
@@ -72,6 +72,8 @@ def submit(backend: SlurmBackend, job: JobSpec) -> str:
         if _is_there(backend, job):
             return job.name
         raise UnknownSubmissionError(f"{backend.place_name()}: SLURM says: {error}") from None
+    except EnvironmentGoneError:
+        raise
     except JobError as error:
         raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
     if len(numbers) == 1:
