@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 from clustrix import ClusterConfig, cluster, cluster_find, cluster_open
@@ -59,7 +60,7 @@ def raises_unpicklable() -> Any:
     class LocalError(Exception):
         def __init__(self) -> None:
             super().__init__("here")
-            self.lock = sys.stdout
+            self.lock = threading.Lock()
 
     raise LocalError
 

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import clustrix_core
 from clustrix_core.config import ClusterConfig
 from clustrix_core.jobs import travel
-from clustrix_core.jobs.parallel import cores_of
 from clustrix_core.jobs.dependencies import Dependencies
+from clustrix_core.jobs.parallel import cores_of
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction

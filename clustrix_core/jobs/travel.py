@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 import cloudpickle
@@ -16,6 +16,9 @@ _NAMED = (type, FunctionType, BuiltinFunctionType)
 _THERE = {"__main__", "cloudpickle", "clustrix_core", *sys.stdlib_module_names}
 
 
+_NOWHERE = "<dynamic-code>"  # the file that cloudpickle gives to all code, which tracebacks then tell
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, file: SupportsWrite) -> None:
         super().__init__(file)
@@ -25,6 +28,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if is_config(obj):
             return arrive, travelling(obj)
+        if isinstance(obj, CodeType) and obj.co_filename != _NOWHERE:
+            return code_of, (obj.replace(co_filename=_NOWHERE), obj.co_filename)
         found = super().reducer_override(obj)
         if found is NotImplemented and isinstance(obj, _NAMED):
             self.modules.add(getattr(obj, "__module__", None) or "builtins")
@@ -62,6 +67,11 @@ def dumps(value: object) -> bytes:
     buffer = io.BytesIO()
     dump(value, buffer)
     return buffer.getvalue()
+
+
+def code_of(code: CodeType, file: str) -> CodeType:
+    """The code that travelled so: it is of this file, as far as tracebacks and loops go."""
+    return code.replace(co_filename=file)
 
 
 class Rebuilt:

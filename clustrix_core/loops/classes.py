@@ -47,6 +47,10 @@ _SURPRISES = (
     "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__copy__", "__deepcopy__",
 )  # fmt: skip
 _WRITTEN_BY_DATACLASSES = ("__setattr__", "__delattr__", "__getstate__", "__setstate__")
+_GENERATED = frozenset({
+    *_WRITTEN_BY_DATACLASSES, "__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__",
+    "__replace__", "_replace",
+})  # fmt: skip
 _BUILT_ON = frozenset({
     "builtins", "collections", "abc", "enum", "typing", "typing_extensions", "numpy", "pandas", "pathlib", "datetime",
     "decimal", "fractions", "numbers", "string", "contextlib", "json", "dataclasses", "_collections_abc", "types",
@@ -192,7 +196,10 @@ class Classes:
 
 def is_generated(cls: type, function: FunctionType) -> bool:
     """Whether `dataclass` has written a function."""
-    return hasattr(cls, "__dataclass_fields__") and function.__code__.co_filename.startswith("<")
+    code = function.__code__
+    return (
+        hasattr(cls, "__dataclass_fields__") and code.co_filename == "<string>" and code.co_name in _GENERATED
+    )
 
 
 def _unfit(cls: type, trouble: str, at: ast.AST) -> Refused:
@@ -258,5 +265,5 @@ def _is_namedtuple(cls: type, member: Any) -> bool:
     return (
         hasattr(cls, "_fields")
         and getattr(function, "__code__", None) is not None
-        and (function.__code__.co_filename.startswith("<") or is_library_file(function.__code__.co_filename))
+        and (function.__code__.co_filename == "<string>" or is_library_file(function.__code__.co_filename))
     )
