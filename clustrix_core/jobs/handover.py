@@ -20,6 +20,9 @@ from clustrix_core.jobs import there
 from clustrix_core.jobs.models import INLINE, JobSpec, TaskState, folder_of
 from clustrix_core.remote.backend import Ran
 
+FOLDER = "{folder}"
+"""In a command that submits a script: the job's folder."""
+
 
 class Place(Protocol):
     """What is asked of a backend."""
@@ -47,8 +50,9 @@ def submit(
         place: the backend.
         job: the job.
         work_dir: where it runs, as a program sees it that starts in the home folder.
-        scripts: by the names that they get in the job's folder, what submits each, and prints what the
-            scheduler calls it; and the scripts. Without any, a supervisor runs the tasks.
+        scripts: by the names that they get in the job's folder, what submits each, given the script's path
+            and the folder's besides, and prints at last what the scheduler calls it; and the scripts. Without
+            any, a supervisor runs the tasks.
         undo: what cancels those that were submitted, if one is refused.
 
     Returns:
@@ -56,6 +60,7 @@ def submit(
 
     Raises:
         JobError: it was refused.
+        NoProgramError: there is no such command.
         UnknownSubmissionError: it may have been submitted.
     """
     contents = {name: Path(path) for name, path in job.files.items()}
@@ -101,6 +106,10 @@ class UnknownSubmissionError(JobError):
     """The scheduler may have taken the job, or not."""
 
 
+class NoProgramError(JobError):
+    """The program that submits jobs isn't there."""
+
+
 def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
     """Put what is large into the folder, and take the rest along."""
     room, large = INLINE, []
@@ -120,10 +129,11 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
 
 def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:
     """`clustrix_job_states` of jobs that a supervisor sees to: those of their tasks that have not ended."""
-    if not jobs:
+    names = [job for job in jobs if "_" not in job]
+    if not names:
         return {}
-    found = ask(place, "states", {"folders": [folder_of(name) for name in jobs]})
-    return {name: told for name in jobs if (told := _told(*found[folder_of(name)]))}
+    found = ask(place, "states", {"folders": [folder_of(name) for name in names]})
+    return {name: told for name in names if (told := _told(*found[folder_of(name)]))}
 
 
 def _told(tasks: int, running: list[int]) -> list[TaskState]:
@@ -160,7 +170,8 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        raise JobError(printable(str(answer["refused"])))
+        refused = NoProgramError if answer.get("absent") else JobError
+        raise refused(printable(str(answer["refused"])))
     return answer
 
 
