@@ -21,23 +21,35 @@ from clustrix_core.jobs import there
 from clustrix_core.jobs.models import INLINE, UNUSED, JobSpec, TaskState, folder_of
 from clustrix_core.remote.backend import Ran
 
-__all__ = ["Place", "UnknownSubmissionError", "checked", "preview", "script", "submit"]
+__all__ = [
+    "FOLDER",
+    "NoProgramError",
+    "Place",
+    "UnknownSubmissionError",
+    "checked",
+    "preview",
+    "script",
+    "submit",
+]
 
-_SCRIPT = """umask 077
-export CLUSTRIX_HERE={marker} CLUSTRIX_CORES={cores}
-folder="$HOME"/{folder} task=$(({task}))
+FOLDER = "{folder}"
+"""In a command that submits a script: the job's folder."""
+
+_SCRIPT = """export CLUSTRIX_HERE={marker} CLUSTRIX_CORES={cores}
+folder=$1 task=$(({task}))
 exec >>"$folder/log-$task" 2>&1
 rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
+clustrix_died() {{  # a JSON text why: an outcome, where there is none
+    [ -e "$folder/done/$task" ] && return
+    (umask 077 && mkdir -p "$folder/done")
+    printf '%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", "message": ' "$1" \\
+        ', "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
+        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
+}}
 {setup}
 {python} "$folder/job.pyz" run "$folder" "$task"
 status=$?
-if [ ! -e "$folder/done/$task" ]; then  # it died without a word
-    mkdir -p "$folder/done"
-    printf '%s%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", ' \\
-        '"message": "it ended with status ' "$status" \\
-        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
-        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
-fi
+clustrix_died "\\"it ended with status $status\\""
 exit "$status"
 """
 
@@ -69,8 +81,9 @@ def submit(
     Args:
         place: the backend.
         job: the job.
-        scripts: by the names that they get in the job's folder, what submits each, and prints what the
-            scheduler calls it; and the scripts. Without any, a supervisor runs the tasks.
+        scripts: by the names that they get in the job's folder, what submits each, given the script's path
+            and the folder's besides, and prints at last what the scheduler calls it; and the scripts. Without
+            any, a supervisor runs the tasks.
         undo: what cancels those that were submitted, if one is refused.
 
     Returns:
@@ -78,6 +91,7 @@ def submit(
 
     Raises:
         JobError: it was refused.
+        NoProgramError: there is no such command.
         UnknownSubmissionError: it may have been submitted.
     """
     contents = {name: Path(path) for name, path in job.files.items()}
@@ -108,17 +122,17 @@ def submit(
 
 
 def script(job: JobSpec, task: str, cores: str, setup: str = "") -> str:
-    """A script for a POSIX shell that runs a task of a job, for a scheduler to start.
+    """A script for a POSIX shell that runs a task of a job, for a scheduler to start with the job's folder.
 
     Args:
         job: the job.
         task: the number of the task, as an arithmetic expression of the shell.
         cores: how many cores it has, as a word of the shell.
-        setup: what comes before; what it prints goes to the task's log.
+        setup: what comes before; what it prints goes to the task's log. Where it can't go on, the function
+            `clustrix_died` tells why, a text in JSON.
     """
     return _SCRIPT.format(
         marker=shlex.quote(job.marker),
-        folder=shlex.quote(folder_of(job.name)),
         task=task,
         cores=cores,
         setup=setup,
@@ -150,6 +164,10 @@ class EnvironmentGoneError(JobError):
     """The environment that the job was to run in was swept."""
 
 
+class NoProgramError(JobError):
+    """The program that submits jobs isn't there."""
+
+
 def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
     """Put what is large into the folder, and take the rest along."""
     room, large = INLINE, []
@@ -169,10 +187,11 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
 
 def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:
     """`clustrix_job_states` of jobs that a supervisor sees to: those of their tasks that have not ended."""
-    if not jobs:
+    names = [job for job in jobs if "_" not in job]
+    if not names:
         return {}
-    found = ask(place, "states", {"folders": [folder_of(name) for name in jobs]})
-    return {name: told for name in jobs if (told := _told(*found[folder_of(name)]))}
+    found = ask(place, "states", {"folders": [folder_of(name) for name in names]})
+    return {name: told for name in names if (told := _told(*found[folder_of(name)]))}
 
 
 def _told(running: list[int], waiting: list[int]) -> list[TaskState]:
@@ -208,7 +227,8 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        kind = EnvironmentGoneError if answer.get("gone") else JobError
+        kind = NoProgramError if answer.get("absent") else JobError
+        kind = EnvironmentGoneError if answer.get("gone") else kind
         raise kind(printable(str(answer["refused"])))
     return answer
 

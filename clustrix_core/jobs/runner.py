@@ -22,7 +22,7 @@ import sys
 import time
 import traceback
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any
 
@@ -32,13 +32,13 @@ TEXT = 1 << 15  # characters of a message that do
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-def run(archive: str, folder: str, task: int) -> None:
-    """Call the function for one task. What it raises is its outcome."""
+def run(archive: str, folder: str, task: int, umask: int) -> bool:
+    """Call the function for one task. What it raises is its outcome; whether it succeeded is returned."""
     began = time.time()
     with contextlib.suppress(FileNotFoundError):  # it was begun before, and is begun again
         os.unlink(os.path.join(folder, "done", str(task)))
     with Payload(folder, task) as payload:
-        outcome = _outcome(archive, folder, task, payload)
+        outcome = _outcome(archive, folder, task, payload, umask)
         outcome["seconds"] = round(time.time() - began, 3)
         outcome["machine"] = socket.gethostname()
         try:
@@ -48,14 +48,16 @@ def run(archive: str, folder: str, task: int) -> None:
             outcome.update(failure(error, payload), **payload.placed())
         content = json.dumps(outcome).encode("ascii") + b"\n" + payload.inline()
         place(os.path.join(folder, "done"), str(task), content)
+    return bool(outcome["outcome"] == "completed")
 
 
-def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str, Any]:
+def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int) -> dict[str, Any]:
     try:
         function, args, kwargs = load(archive, folder, task)
         signal.signal(signal.SIGTERM, terminated)
         try:
-            result = function(*args, **kwargs)
+            with umask_of(umask):
+                result = function(*args, **kwargs)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time left to say what came of it
         send(result, payload)
@@ -66,6 +68,16 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def umask_of(mask: int) -> Iterator[None]:
+    """The function's own files get the rights that others of the account get."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def load(archive: str, folder: str, task: int) -> Call:
@@ -259,8 +271,8 @@ def activate() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run a task."""
+    """Run a task. The exit status tells the scheduler whether it succeeded, as others may come after it."""
     archive, _run, folder, task = arguments
-    os.umask(0o077)
+    umask = os.umask(0o077)
     activate()
-    run(archive, folder, int(task))
+    sys.exit(not run(archive, folder, int(task), umask))

@@ -164,21 +164,36 @@ def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _after(function: ClusterFunction[Any, Any], config: ClusterConfig) -> tuple[str, ...]:
-    """What the backend calls the jobs that have to succeed before."""
-    return tuple(_number(job, config) for job in function.options.after)
+    """What the backend calls the jobs that have to succeed before, and may not have ended yet."""
+    return tuple(filter(None, (_number(job, config) for job in function.options.after)))
 
 
 def _number(job: Any, config: ClusterConfig) -> str:
+    """Empty for one that has succeeded: the scheduler may have forgotten it.
+
+    Raises:
+        JobError: it has failed, which the scheduler may have forgotten as well; or it is of another place.
+    """
+    task, states = "", set[str]()
     if isinstance(job, str):
         record, _, task = records.load(job.partition("_")[0]), *job.partition("_")[1:]
+        states = {record.ended} if record.ended == "completed" or not task else {""}
     elif isinstance(job, (Job, JobArray)):
-        record, task = job.submission.record, ""
+        record = job.submission.record
+        states = {
+            each.state if each.done() else "" for each in (job.jobs if isinstance(job, JobArray) else [job])
+        }
         if isinstance(job, Job) and record.tasks is not None:
             task = str(job.task)
     else:
         raise TypeError(f"after takes jobs or their ids, not {type(job).__name__}")
     if marker(ClusterConfig(**record.config)) != marker(config):
         raise JobError(f"job {record.id} is not of the same place, so nothing can come after it here")
+    name = record.id + (f"_{task}" if task else "")
+    if failed := states - {"", "completed", "unread"}:
+        raise JobError(f"job {name}, which it is to come after, did not succeed: {', '.join(sorted(failed))}")
+    if states == {"completed"}:
+        return ""
     return (record.scheduler_id or record.name) + (f"_{task}" if task else "")
 
 

@@ -29,6 +29,8 @@ ENVIRONMENTS = ".clustrix/environments"
 PATIENCE = 30.0  # seconds that the answer to an earlier submission may take
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
+umask = 0o077  # the account's own, for what jobs write; all else is for the account alone
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +78,10 @@ def submit_once(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, A
             place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), read(source, size))
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
         os.chdir(asked["work_dir"])
+        os.umask(umask)
         for name in asked["data"]:
             bring(os.path.join(folder, "files", name), name)
+        os.umask(0o077)
         answer = by_scheduler(folder, asked) if asked["commands"] else by_supervisor(folder, asked)
     finally:
         if "id" in answer:
@@ -141,7 +145,10 @@ def answer_to_the_first(folder: str) -> "dict[str, Any]":
 def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
     taken = []  # type: list[str]
     for script, command in asked["commands"]:
-        done = run([*command, os.path.join(folder, script)])
+        if shutil.which(command[0]) is None:
+            return {"refused": "there is no program %r" % command[0], "absent": True}
+        command = [argument.replace("{folder}", folder) for argument in command]
+        done = run([*command, os.path.join(folder, script), folder])
         said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
         if done.returncode:
             if taken:
@@ -149,13 +156,15 @@ def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
             # It may have been submitted all the same, when the scheduler took its time.
             unknown = "timed out" in said.lower()
             return {"refused": said or "exit code %d" % done.returncode, "unknown": unknown}
-        taken.append(done.stdout.decode("ascii", "replace").strip().partition(";")[0])
+        said = done.stdout.decode("ascii", "replace").strip()
+        taken.append(said.split("\n")[-1].partition(";")[0].strip())
     return {"id": taken}
 
 
 def run(command: "list[str]") -> "subprocess.CompletedProcess[bytes]":
-    pipe = subprocess.PIPE
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    """Run a command of the scheduler, which hands the umask on to the job."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    return subprocess.run(command, stdin=null, stdout=pipe, stderr=pipe, preexec_fn=lambda: os.umask(umask))
 
 
 def place_part(digest: str, data: bytes) -> None:
@@ -257,6 +266,7 @@ def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
         os.set_inheritable(3, True)
         command = [sys.executable, "-I", "-S", os.path.join(folder, "supervisor.py"), "supervise"]
         after = [os.path.join(os.path.dirname(folder), name) for name in after]
+        os.umask(umask)
         os.execv(sys.executable, [*command, folder, found, str(tasks), str(workers), *after])
     os.close(begun)
     os.wait()
@@ -383,6 +393,7 @@ def spawn(folder: str, python: str, task: int) -> int:
         log = os.open(os.path.join(folder, "log-%d" % task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.umask(umask)
         os.execv(python, [python, os.path.join(folder, "job.pyz"), "run", folder, str(task)])
     finally:
         os._exit(127)
@@ -507,7 +518,8 @@ def group_of(path: str) -> int:
 
 
 def main(command: str, *arguments: str) -> None:
-    os.umask(0o077)
+    global umask
+    umask = os.umask(0o077)
     if command == "supervise":
         folder, python, tasks, workers = arguments[:4]
         supervise(folder, python, int(tasks), int(workers), list(arguments[4:]))
