@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -372,14 +373,17 @@ def processes() -> list[str]:
     ).stdout.splitlines()
 
 
-def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
-    code = (
-        "import jobs_sample, os\njob = jobs_sample.sleeps.submit(2)\nprint(job.id, flush=True)\nos._exit(9)\n"
-    )
+def submitted_elsewhere(call: str, work: Path) -> str:
+    """The id of a job whose client is gone."""
+    code = f"import jobs_sample, os\njob = jobs_sample.{call}\nprint(job.id, flush=True)\nos._exit(9)\n"
     environment = {**os.environ, "PYTHONPATH": str(HERE), "CLUSTRIX_LOCAL_WORK_DIR": str(work)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
-    job = Job.attach(done.stdout.strip())
+    return done.stdout.strip()
+
+
+def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
+    job = Job.attach(submitted_elsewhere("sleeps.submit(2)", work))
     assert isinstance(job, Job)
     assert job.result(180) == "slept"
     assert records.load(job.id).config == {"local_work_dir": str(work)}
@@ -443,6 +447,39 @@ def test_a_record_that_is_damaged(capfdbinary: pytest.CaptureFixture[bytes]) -> 
     assert "is damaged" in run("result", "damaged").err
     assert run("clean").code == 0
     assert records.all_records() == []
+
+
+def test_jobs_are_asked_for_that_nobody_follows(
+    work: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    run = Here(capfdbinary)
+    calls = ("naps.submit(0.1)", "raises.submit('no')", "sleeps.submit(1000)")
+    ids = [submitted_elsewhere(call, work) for call in calls]
+
+    def states() -> list[str]:
+        return [fact["state"] for fact in json.loads(run("jobs", "--json").out) if fact["id"] in ids]
+
+    assert wait_until(lambda: states() == ["completed", "failed", "running"])
+    assert [records.load(each).ended for each in ids] == ["", "", ""]  # their results are still to be fetched
+    assert run("cancel", ids[-1]).code == 0
+
+
+def test_jobs_of_a_place_that_can_not_be_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    records.save(records.new("f", 3, ClusterConfig(cluster_type="none-such")))
+    told = Here(capfdbinary)("jobs")
+    assert (told.code, told.lines[1].split()[-1]) == (3, "unknown")
+    assert "none-such" in told.err
+
+
+def test_a_result_on_the_command_line_may_be_an_exception(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run = Here(capfdbinary)
+    told = run("result", jobs_sample.raises.submit("no").id)
+    assert told.code == 3
+    assert "failed: ProblemError: no\n\nTraceback (most" in told.err
+    assert "in raises" in told.err
+    job = jobs_sample.sleeps.submit(1000)
+    job.cancel()
+    assert run("result", job.id).err == f"clustrix: job {job.id} was cancelled\n"
 
 
 # --- when something goes wrong on the way

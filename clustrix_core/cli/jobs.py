@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from clustrix_core.cli.failures import FAILURE, OK, report
 from clustrix_core.cli.output import Output, output_options
-from clustrix_core.errors import ClustrixError, UnsupportedOperationError, printable
+from clustrix_core.errors import ClustrixError, JobError, UnsupportedOperationError, printable
 
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
     from clustrix_core.jobs.job import Job
     from clustrix_core.jobs.records import Record
 
-_COLUMNS = ("ID", "FUNCTION", "TASKS", "PLACE", "SUBMITTED", "ENDED")
+_COLUMNS = ("ID", "FUNCTION", "TASKS", "PLACE", "SUBMITTED", "STATE")
 
 
 def _complete_id(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -34,46 +35,96 @@ _id = click.argument("id", shell_complete=_complete_id)
 def jobs(output: Output) -> int:
     """List the jobs that were submitted from this machine, the newest last.
 
-    ENDED is empty for those whose end nobody here has seen yet.
+    Those whose end nobody here has seen yet are asked for, at once for all of a place; `clustrix result`
+    gets their results. Where a place can't be asked, their state is unknown, and the exit code is 3.
     """
     from clustrix_core.jobs.records import all_records
 
     found = all_records()
+    states, code = _states(found)
     if output.as_json:
-        output.document([_facts(record) for record in found])
+        output.document([_facts(record, states) for record in found])
     else:
-        output.table(_COLUMNS, [_row(record) for record in found])
-    return OK
+        output.table(_COLUMNS, [_row(record, states) for record in found])
+    return code
 
 
-def _facts(record: Record) -> dict[str, Any]:
+def _states(found: Iterable[Record]) -> tuple[dict[str, str], int]:
+    """What each job is doing, or how it ended, by its id."""
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.errors import ClustrixError
+    from clustrix_core.jobs import glance
+
+    code, states = OK, {record.id: record.ended for record in found}
+    places: dict[ClusterConfig, list[Record]] = {}
+    for record in found:
+        if not record.ended:
+            places.setdefault(ClusterConfig(**record.config), []).append(record)
+    for config, records in places.items():
+        try:
+            states |= glance.states(config, records)
+        except (ClustrixError, OSError) as error:
+            code = report(error)
+            states |= {record.id: glance.UNKNOWN for record in records}
+    return states, code and FAILURE
+
+
+def _facts(record: Record, states: Mapping[str, str]) -> dict[str, Any]:
     facts = {name: getattr(record, name) for name in ("id", "function", "tasks", "submitted", "ended")}
-    return {**facts, "place": _place(record), "scheduler_id": record.scheduler_id}
+    told = {"state": states[record.id], "place": _place(record), "scheduler_id": record.scheduler_id}
+    return {**facts, **told}
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: Record, states: Mapping[str, str]) -> tuple[str, ...]:
     tasks = "-" if record.tasks is None else str(record.tasks)
-    return (record.id, printable(record.function), tasks, _place(record), record.submitted, record.ended)
+    submitted = f"{datetime.fromisoformat(record.submitted).astimezone():%Y-%m-%d %H:%M}"
+    return (
+        record.id,
+        printable(record.function),
+        tasks,
+        _place(record),
+        submitted,
+        printable(states[record.id]),
+    )
 
 
 def _place(record: Record) -> str:
     kind, host = record.config.get("cluster_type", "local"), record.config.get("cluster_host")
-    return printable(f"{kind} {host}" if host else kind)
+    return printable(host or kind)
 
 
 @click.command()
 @_id
 @output_options(null=False)
 def result(id: str, output: Output) -> int:
-    """Wait for a job, and write its result: its repr, or JSON. Of an array, all results as a list."""
-    found = _attached(id)
-    values = [job.result() for job in found]
+    """Wait for a job, and write its result: its repr, or JSON. Of an array, all results as a list.
+
+    What the function raised is written to standard error, with its traceback, and the exit code is 3.
+    """
+    values = [_result(job) for job in _attached(id)]
     value = values if _is_array(id) else values[0]
     if output.as_json:
         output.document(value)
     else:
         output.line(printable(repr(value)))
     return OK
+
+
+def _result(job: Job) -> Any:
+    """Its result. What the function raised is no failure of this command, and isn't told as one."""
+    from concurrent.futures import CancelledError
+
+    from clustrix_core.jobs.job import RemoteTracebackError
+
+    try:
+        return job.result()
+    except CancelledError:
+        raise JobError(f"job {job.id} was cancelled") from None
+    except Exception as error:
+        if not isinstance(error.__cause__, RemoteTracebackError):
+            raise
+        raised = f"{type(error).__name__}: {error}"
+        raise JobError(f"job {job.id} failed: {raised}{str(error.__cause__).rstrip()}") from error
 
 
 @click.command()
