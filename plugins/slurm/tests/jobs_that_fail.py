@@ -30,12 +30,6 @@ def unpicklable() -> Any:
     return (number for number in range(3))
 
 
-def imports() -> str:
-    import paramiko
-
-    return str(paramiko.__version__)
-
-
 def waits_for(name: str) -> str:
     """Wait for a file."""
     with open(f"{name}-begun", "w") as file:

@@ -29,6 +29,23 @@ def job_of(
     return job, records.load(job.id).scheduler_id
 
 
+def config_of(cluster: SlurmCluster, account: str, **fields: object) -> ClusterConfig:
+    """A config for an account of the cluster."""
+    who = cluster.accounts[account]
+    usual: dict[str, object] = {
+        "cluster_type": "slurm",
+        "cluster_host": cluster.host,
+        "cluster_port": cluster.port,
+        "username": who.name,
+        "key_file": str(who.key_file) if who.key_file else None,
+        "known_hosts_file": str(cluster.known_hosts),
+        "ssh_config_file": "none",
+        "use_agent": False,
+    }
+    given = {name: value for name, value in {**usual, **fields}.items() if value is not None}
+    return ClusterConfig(**given)
+
+
 def function_of(
     function: Callable[..., Any], config: ClusterConfig, **options: Any
 ) -> ClusterFunction[..., Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -10,8 +9,7 @@ from contextlib import contextmanager
 
 import jobs_that_fail as sample
 import pytest
-from conftest import config_of
-from on_cluster import WORK, begun, function_of, job_of, run, wait_until
+from on_cluster import WORK, begun, config_of, function_of, job_of, run, wait_until
 
 from clustrix import ClusterConfig, Job, JobArray, JobError
 from clustrix_core.filesystem import ClusterFilesystem
@@ -22,9 +20,6 @@ from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
 from clustrix_slurm.accounting import parsed
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("slurmdbd") or shutil.which("/usr/sbin/slurmdbd")), reason="there is no slurmdbd"
-)
 SETTINGS = """
 MinJobAge=2
 KillWait=2

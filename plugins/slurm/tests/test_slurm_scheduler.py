@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import jobs_that_fail as sample
 import pytest
-from conftest import config_of
-from on_cluster import WORK, begun, function_of, job_of, marks_in, run, wait_until
+from on_cluster import WORK, begun, config_of, function_of, job_of, marks_in, run, wait_until
 
 from clustrix import ClusterConfig, JobError
 from clustrix_core import hookimpl
