@@ -11,11 +11,9 @@ import jobs_that_fail as sample
 import pytest
 from on_cluster import WORK, begun, config_of, function_of, job_of, run, wait_until
 
-from clustrix import ClusterConfig, Job, JobArray, JobError
-from clustrix_core.filesystem import ClusterFilesystem
+from clustrix import ClusterConfig, Job, JobArray
 from clustrix_core.jobs import following, records
 from clustrix_core.jobs.job import Submission
-from clustrix_core.jobs.models import TaskState
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
 from clustrix_slurm.accounting import parsed
@@ -60,7 +58,7 @@ def is_forgotten(keeping: SlurmCluster, number: str) -> bool:
 
 def test_a_job_that_was_cancelled_while_nobody_looked(config: ClusterConfig, keeping: SlurmCluster) -> None:
     with asleep():
-        job, number = job_of(sample.marks, config, "held", options={"hold": None})
+        job, number = job_of(sample.marks, config, "waits", partition="closed")
     run(keeping, "scancel", number)
     assert is_forgotten(keeping, number)
     found = Job.attach(job.id)
@@ -83,37 +81,6 @@ def test_a_task_that_was_ended_while_others_go_on(config: ClusterConfig, keeping
         found.jobs[0].result(60)
     assert found.jobs[2].result(60) == 1
     assert not found.jobs[1].done()
-
-
-def test_out_of_memory_is_in_the_accounts(config: ClusterConfig, keeping: SlurmCluster) -> None:
-    with asleep():
-        job, number = job_of(sample.takes, config, 500 << 20, memory="250M")
-    assert wait_until(lambda: "OUT_OF_ME" in run(keeping, "sacct", "-X", "-n", f"--jobs={number}"))
-    assert is_forgotten(keeping, number)
-    found = Job.attach(job.id)
-    assert isinstance(found, Job)
-    with pytest.raises(JobError, match="out of memory"):
-        found.result(60)
-
-
-def test_many_scattered_tasks_are_accounted_for(config: ClusterConfig, keeping: SlurmCluster) -> None:
-    with asleep():
-        array = function_of(sample.adds, config, options={"hold": None}).map(range(200))
-    number = records.load(array.id).scheduler_id
-    run(keeping, "scancel", f"{number}_[{','.join(map(str, range(0, 200, 2)))}]")
-    run(keeping, "scancel", number)
-    assert is_forgotten(keeping, number)
-    name = f"clustrix-{array.id}"
-
-    def told() -> set[int]:
-        with ClusterFilesystem(config) as place:
-            found: dict[str, list[TaskState]] = place._call("clustrix_job_states", jobs=[name])
-        states = found.get(name, [])
-        return {
-            task for each in states for task in range(each.first, each.last + 1) if each.state == "cancelled"
-        }
-
-    assert wait_until(lambda: told() == {*range(200)})
 
 
 def test_what_sacct_prints_is_read(config: ClusterConfig, keeping: SlurmCluster) -> None:
