@@ -1,4 +1,4 @@
-"""All nine operations, through Python and the command line, on real input.
+"""All nine operations, through Python and the command line, and a function as a job, on real input.
 
 Run it with `make demo`. The input is this checkout, and a tree of 10,000 files that it makes in a temporary
 folder and removes again.
@@ -18,6 +18,7 @@ from pathlib import Path
 from clustrix import (
     ClusterConfig,
     ClusterFilesystem,
+    cluster,
     cluster_count_files,
     cluster_du,
     cluster_exists,
@@ -38,6 +39,8 @@ def main() -> None:
     with ten_thousand_files() as tree:
         heading(f"10,000 generated files, by one ClusterFilesystem: {tree}")
         show_filesystem(ClusterConfig(local_work_dir=str(tree)))
+        heading("A function as a job: here in processes of this machine, on a cluster by SLURM")
+        show_jobs(ClusterConfig(local_work_dir=str(tree)))
         heading("The same files, by the command line")
         show_commands(tree)
 
@@ -70,6 +73,23 @@ def show_filesystem(config: ClusterConfig) -> None:
         show('glob("run_00*/*.{csv,txt}")', lambda: place.glob("run_00*/*.{csv,txt}"))
         show("du()", place.du)
         show("count_files()", place.count_files)
+
+
+@cluster
+def rows(run: str, config: ClusterConfig) -> int:
+    """Count the rows in all samples of a run, where they are."""
+    total = 0
+    for path in cluster_find("*.csv", run, config):
+        with open(path) as file:
+            total += len(file.readlines()) - 1
+    return total
+
+
+def show_jobs(config: ClusterConfig) -> None:
+    """A call, and an array of calls."""
+    runs = cluster_glob("run_*", ".", config)
+    show('rows("run_042", config)', lambda: rows("run_042", config))
+    show(f"rows.map({len(runs)} runs, ...)", lambda: list(rows.map(runs, [config] * len(runs))))
 
 
 def show_commands(tree: Path) -> None:

@@ -4,19 +4,27 @@ Each page runs in a process of its own, in a folder made as the quick start desc
 blocks, in their order,
 
 - `python` is run, all in one namespace; a comment behind an expression must be the `repr` of its value;
-- `console` is run where a command begins with `clustrix`, and its output compared, `...` being anything;
+- `output` is what the `python` before it prints, or the traceback that it ends with; `...` is anything;
+- `console` is run where a command begins with `clustrix` or `cat`, and its output compared likewise; what
+  follows `[y/N]: ` is typed;
 - `yaml` is written to `clustrix.yml`, and all its profiles must load.
+
+The ids of jobs, and when they were submitted, are compared as if they were those that the page shows.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import doctest
 import inspect
+import io
 import os
+import pty
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
@@ -35,6 +43,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
 EXAMPLES = DOCS / "examples"
 PAGES = sorted([*CHECKOUT.glob("*.md"), *DOCS.glob("*.md"), *CHECKOUT.glob("plugins/*/README.md")])
+ON_A_CLUSTER = [DOCS / "tutorial.md"]
+"""Pages that `plugins/slurm/tests/test_slurm_tutorial.py` runs."""
 SAMPLE = {
     "datasets/2024/a.csv": b"time,value\n0,1\n",
     "datasets/2024/b.csv": b"time,value\n",
@@ -70,39 +80,96 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def run_page(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page):
+    found = list(blocks(page))
+    shown = Shown(page)
+    for number, block in enumerate(found, start=1):
+        following = found[number] if number < len(found) else None
         if block.language == "python":
-            run_python(block, page, namespace)
+            printed = following.code if following and following.language == "output" else None
+            run_python(block, shown, namespace, printed)
         elif block.language == "console":
-            run_console(block, page)
+            run_console(block, shown)
         elif block.language == "yaml":
             check_config(block)
 
 
-def run_python(block: Block, page: Path, namespace: dict[str, Any]) -> None:
+class Shown:
+    """What a page shows, where a run gives something like it: ids of jobs, and times."""
+
+    LIKE = re.compile(r"\b\d{6}-\d{6}-[0-9a-f]{6}\b|\b\d{4}-\d\d-\d\d \d\d:\d\d\b")
+
+    def __init__(self, page: Path) -> None:
+        self.page = page
+        self._jobs: dict[str, str] = {}
+
+    def command(self, command: str) -> str:
+        """A command with the ids of this run."""
+        return self.LIKE.sub(lambda found: self._jobs.get(found[0], found[0]), command)
+
+    def check(self, expected: str, given: str, what: str) -> None:
+        """Compare what a run gives with what the page shows."""
+        if re.search(r"\b\d{6}-\d{6}-[0-9a-f]{6}\b", expected):
+            real, shown = (list(dict.fromkeys(self.LIKE.findall(text))) for text in (given, expected))
+            pairs = dict(zip(real, shown, strict=False))
+            self._jobs |= {shown: real for real, shown in pairs.items()}
+            given = self.LIKE.sub(lambda found: pairs.get(found[0], found[0]), given)
+        same = doctest.OutputChecker().check_output(expected, given, doctest.ELLIPSIS)
+        assert same, f"{self.page}: {what} gives\n{given}"
+
+
+def run_python(block: Block, shown: Shown, namespace: dict[str, Any], printed: str | None) -> None:
+    """Run a block; where something is shown as printed, that is compared, too."""
     source = "\n" * block.line + block.code  # so that tracebacks have the page's lines
     lines = source.encode().splitlines()
-    for statement in ast.parse(source).body:
-        code = compile(ast.Module([statement], []), str(page), "exec")
-        comment = lines[(statement.end_lineno or 0) - 1][statement.end_col_offset :].decode().strip()
-        if not isinstance(statement, ast.Expr) or not comment:
-            exec(code, namespace)
-            continue
-        value = repr(eval(compile(ast.Expression(statement.value), str(page), "eval"), namespace))
-        assert f"# {value}" == comment, f"{page}:{statement.lineno}: the value is {value}"
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text) if printed is not None else contextlib.nullcontext():
+        try:
+            for statement in ast.parse(source).body:
+                comment = lines[(statement.end_lineno or 0) - 1][statement.end_col_offset :].decode().strip()
+                run_statement(statement, comment, shown, namespace)
+        except Exception as error:
+            if printed is None or isinstance(error, AssertionError):
+                raise
+            frames = error.__traceback__  # those of the page
+            while frames and frames.tb_frame.f_code.co_filename != str(shown.page):
+                frames = frames.tb_next
+            print("".join(traceback.format_exception(error.with_traceback(frames))), end="")
+    if printed is not None:
+        shown.check(printed, text.getvalue(), f"line {block.line}")
 
 
-def run_console(block: Block, page: Path) -> None:
+def run_statement(statement: ast.stmt, comment: str, shown: Shown, namespace: dict[str, Any]) -> None:
+    page = str(shown.page)
+    if not isinstance(statement, ast.Expr) or not comment:
+        exec(compile(ast.Module([statement], []), page, "exec"), namespace)
+        return
+    value = repr(eval(compile(ast.Expression(statement.value), page, "eval"), namespace))
+    shown.check(f"{comment}\n", f"# {value}\n", f"line {statement.lineno}")
+
+
+def run_console(block: Block, shown: Shown) -> None:
     for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.code, re.MULTILINE):
-        if not command.startswith("clustrix "):
+        if not command.startswith(("clustrix ", "cat ")):
             continue
-        done = subprocess.run(
-            ["sh", "-c", command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        question = re.compile(r"(?<=\[y/N\]: )(.*\n)")
+        output = output_of(shown.command(command), "".join(question.findall(expected)))
         # The pages show files of user 1000.
-        output = re.sub(rf"\b{os.getuid()}([ :]){os.getgid()}\b", r"1000\g<1>1000", done.stdout)
-        same = doctest.OutputChecker().check_output(expected, output, doctest.ELLIPSIS)
-        assert same, f"{page}: {command} writes\n{output}"
+        output = re.sub(rf"\b{os.getuid()}([ :]){os.getgid()}\b", r"1000\g<1>1000", output)
+        shown.check(question.sub("", expected), output, command)
+
+
+def output_of(command: str, typed: str) -> str:
+    """What a command writes; it is asked at a terminal, which is not where it writes."""
+    ours, its = pty.openpty()
+    os.write(ours, typed.encode())
+    try:
+        done = subprocess.run(
+            ["sh", "-c", command], text=True, stdin=its, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    finally:
+        os.close(ours)
+        os.close(its)
+    return done.stdout
 
 
 def check_config(block: Block) -> None:
@@ -149,11 +216,16 @@ def environment(folder: Path, paths: list[Path]) -> dict[str, str]:
     foreign = ("CLUSTRIX", "XDG_", "PYTEST")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    python_path = os.pathsep.join(map(str, [*paths, Path(__file__).parent]))
+    here = folder / "work"  # on the path, as at Python's prompt
+    python_path = os.pathsep.join(map(str, [*paths, Path(__file__).parent, here]))
     return {**clean, "HOME": str(folder), "PATH": programs, "PYTHONPATH": python_path, "TZ": "UTC"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page not in ON_A_CLUSTER],
+    ids=lambda page: str(page.relative_to(CHECKOUT)),
+)
 def test_code_runs(page: Path, tmp_path: Path) -> None:
     paths = install_examples(tmp_path / "site") if "docs/examples/" in page.read_text() else []
     folder = tmp_path / "work"
@@ -169,7 +241,7 @@ def test_code_runs(page: Path, tmp_path: Path) -> None:
     assert "Exception ignored" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("language", ["python", "console", "yaml"])
+@pytest.mark.parametrize("language", ["python", "output", "console", "yaml"])
 def test_all_blocks_are_found(language: str) -> None:
     fences = sum(page.read_text().count(f"\n```{language}\n") for page in PAGES)
     assert fences == sum(block.language == language for page in PAGES for block in blocks(page)) > 0
