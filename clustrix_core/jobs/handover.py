@@ -198,7 +198,7 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        raise JobError(printable(str(answer["refused"])))
+        raise JobError(_on_one_line(str(answer["refused"])))
     return answer
 
 
@@ -232,5 +232,10 @@ def checked(ran: Ran) -> bytes:
     """
     if ran.status:
         said = ran.complaints.strip() or ran.output.decode("utf-8", "replace").strip()
-        raise JobError(printable(said) or f"a program ended with exit code {ran.status}")
+        raise JobError(_on_one_line(said) or f"a program ended with exit code {ran.status}")
     return ran.output
+
+
+def _on_one_line(said: str) -> str:
+    """What a program said on several lines, for a message."""
+    return printable("; ".join(filter(None, map(str.strip, said.splitlines()))))
