@@ -348,6 +348,15 @@ def test_a_python_with_nothing_installed(work: Path, tmp_path: Path) -> None:
     assert (found["found"], found["active"], found["inner"]) == (["a.csv"], ["a.csv"], 8)
 
 
+def test_a_python_with_another_cloudpickle(work: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "other")
+    python = str(tmp_path / "other" / "bin" / "python")
+    told = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = subprocess.run(told, capture_output=True, text=True, check=True).stdout.strip()
+    (Path(packages) / "cloudpickle.py").write_text("__version__ = '0.1'\n")
+    assert cluster(lambda x, *_: 2 * x)(4, ClusterConfig(python_executable=python)) == 8
+
+
 def test_wrong_resources_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"takes no 'core'; .* after, files.*ask for cores"):
         cluster(core=3)

@@ -33,7 +33,7 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return value
 
 
-@click.command("new-backend")
+@click.command("new-backend", short_help="Write the package of a new backend.")
 @click.argument("name", callback=_name)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def new_backend(name: str, folder: Path | None) -> int:

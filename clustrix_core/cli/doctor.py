@@ -42,7 +42,7 @@ def _profile(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return name
 
 
-@click.command()
+@click.command(short_help="Look at a place, and say what is wrong.")
 @click.argument(
     "place", metavar="[PROFILE:]", required=False, callback=_profile, shell_complete=complete_profile
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clustrix_core.cli.failures import FAILURE, OK, report
+from clustrix_core.cli.failures import FAILURE, NO, OK, complain, report
 from clustrix_core.cli.output import Output, output_options
 from clustrix_core.errors import ClustrixError, JobError, UnsupportedOperationError, printable
 
@@ -33,7 +33,7 @@ _id = click.argument("id", shell_complete=_complete_id)
 @click.command()
 @output_options(null=False)
 def jobs(output: Output) -> int:
-    """List the jobs that were submitted from this machine, the newest last.
+    """List jobs submitted from here, the newest last.
 
     Those whose end nobody here has seen yet are asked for, at once for all of a place; `clustrix result`
     gets their results. Where a place can't be asked, their state is unknown, and the exit code is 3.
@@ -148,7 +148,8 @@ def cancel(id: str) -> int:
     ended = load(id.partition("_")[0]).ended
     waiting = [] if ended not in ("", "unread") else [job for job in _attached(id) if not job.done()]
     if not waiting:
-        raise click.ClickException(f"job {printable(id)} has ended")
+        complain(f"job {printable(id)} has ended")
+        return NO
     waiting[0].submission.cancel(waiting)
     return OK if all(job.cancelled() for job in waiting) else FAILURE
 
@@ -157,7 +158,7 @@ def cancel(id: str) -> int:
 @click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_complete_id)
 @click.option("--environments", is_flag=True, help="Remove all environments that no job that lives uses.")
 def clean(ids: tuple[str, ...], environments: bool) -> int:
-    """Remove what jobs that have ended left in their places, and forget them.
+    """Remove what ended jobs left, and forget them.
 
     By default that is all that ended, but those whose results could not be read: name these to remove them.
 

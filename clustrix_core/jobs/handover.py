@@ -229,7 +229,7 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     if "refused" in answer and not answer.get("unknown"):
         kind = NoProgramError if answer.get("absent") else JobError
         kind = EnvironmentGoneError if answer.get("gone") else kind
-        raise kind(printable(str(answer["refused"])))
+        raise kind(_on_one_line(str(answer["refused"])))
     return answer
 
 
@@ -271,5 +271,10 @@ def checked(ran: Ran) -> bytes:
     """
     if ran.status:
         said = ran.complaints.strip() or ran.output.decode("utf-8", "replace").strip()
-        raise JobError(printable(said) or f"a program ended with exit code {ran.status}")
+        raise JobError(_on_one_line(said) or f"a program ended with exit code {ran.status}")
     return ran.output
+
+
+def _on_one_line(said: str) -> str:
+    """What a program said on several lines, for a message."""
+    return printable("; ".join(filter(None, map(str.strip, said.splitlines()))))

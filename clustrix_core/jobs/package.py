@@ -58,8 +58,7 @@ parts = [os.path.join(home, "parts", part + ".zip") for part in {parts}]
 for part in parts:
     if not os.path.exists(part):
         refuse("MissingPart", "%s is gone: submit the job again" % part)
-sys.path[1:1] = parts
-sys.path.append(parts[0] + "/vendor")
+sys.path[1:1] = [*parts, parts[0] + "/vendor"]  # another cloudpickle doesn't read what this one wrote
 from clustrix_core.jobs.runner import main
 main(sys.argv)
 """

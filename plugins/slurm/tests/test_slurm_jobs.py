@@ -121,7 +121,7 @@ def test_the_environment_of_the_config_is_that_of_the_job(
 
 
 def test_resources_are_quoted_and_checked(config: ClusterConfig, tmp_path: Path) -> None:
-    with pytest.raises(JobError, match=r"SLURM says: .*nvalid.*partition"):
+    with pytest.raises(JobError, match=r"SLURM says: .*nvalid.*partition[^\n\\]*; sbatch: "):
         decorate(config=config, partition="no; touch /tmp/x")(len).submit("abc")
     with pytest.raises(JobError, match=r"SLURM says: sbatch: "):
         decorate(config=config, options={"no-such-option": "1"})(len).submit("abc")

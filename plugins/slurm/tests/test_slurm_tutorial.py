@@ -16,14 +16,15 @@ CHECKOUT = Path(__file__).parents[3]
 PAGE = CHECKOUT / "docs" / "tutorial.md"
 
 # A module that leads to a Python of this version, wherever root keeps it, and a folder of the researcher's.
-PREPARE = b"""
+PREPARE = rb"""
 import os, shutil, subprocess, sys
 site, python = sys.argv[1:]
 os.makedirs("/scratch/python")
 subprocess.run(["mount", "--bind", python, "/scratch/python"], check=True)
 os.makedirs(site + "/lmod/Core/python")
 with open(site + "/lmod/Core/python/3.12.lua", "w") as file:
-    file.write('prepend_path("PATH", "/scratch/python/bin")')
+    file.write('prepend_path("PATH", "/scratch/python/bin")\n')
+    file.write('prepend_path("LD_LIBRARY_PATH", "/scratch/python/lib")\n')
 os.mkdir("/scratch/flights")
 shutil.chown("/scratch/flights", "researcher", "researcher")
 """
