@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import itertools
 import logging
+import math
 import sys
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -30,6 +31,7 @@ from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 
 TASTE = 0.002  # seconds of iterations that are timed at least before a loop is split
+SHORT = 2e-6  # seconds of an iteration that counting them makes slower
 QUICK = 0.005  # seconds of a whole loop that isn't looked at any more for a while
 CHUNK = 0.1  # seconds that the iterations of one order should take
 MOST = 50_000  # iterations of one order
@@ -59,9 +61,13 @@ class Part:
     def __init__(self, loop: Loop, iterate: FunctionType, name: str) -> None:
         self.loop, self.iterate, self.name = loop, iterate, name
         self.guards = Guards(loop.facts)
+        guarded = {id(names): names for names, _, _ in loop.facts.guards if isinstance(names, dict)}
+        self.places = [iterate.__globals__, *guarded.values()]  # where warnings may be from
         self.approved: set[type] = set()
         self.methods = _methods(loop)
         self.quick = 0  # how often it was over at once
+        self.looking = 0.0  # seconds that it took to look at what its iterations see
+        self.least = SHORT / 2  # seconds that an iteration takes at least if it is worth splitting
 
 
 def _methods(loop: Loop) -> dict[str, set[str]]:
@@ -178,6 +184,7 @@ class Run:
         self._runtime, self._part, self._loop = runtime, part, part.loop
         self._header, self._leaves, self._names = header, leaves, names
         self._rate = 0.0  # seconds of an iteration
+        self._gain = math.inf  # seconds that splitting may save
         self._left: int | None = None  # iterations that are still to be ordered
         self._next = 0  # the iteration that is ordered next
         self._behind = 0  # items that were gone through in copies, and not here
@@ -225,6 +232,9 @@ class Run:
             return self._unfit_names() or self._unfit_objects(it)
         except Unfit as error:
             return str(error)
+        except TimeoutError:
+            self._part.looking = self._gain
+            return "to look at all that its iterations see takes longer than splitting saves"
 
     def _unfit_names(self) -> str:
         if not copies.possible:
@@ -277,7 +287,8 @@ class Run:
     def _unfit_objects(self, it: Iterator[Any]) -> str:
         """Look at all that iterations can see."""
         runtime, loop = self._runtime, self._loop
-        seen = Reach(runtime.sources, loop.facts, self._part.approved)
+        began = time.perf_counter()
+        seen = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
         inputs = [self._names[name] for name in loop.inputs]
         seen.add([self._part.iterate, *inputs, *behind_iterators(it), *self._leaves_seen()])
         filled = [self._names[name] for name in loop.accumulators]
@@ -286,7 +297,7 @@ class Run:
             return "what the loop fills is among what it reads"
         arrays = [value for value in filled if type(value).__name__ == "ndarray"]
         if loop.deep or any(type(value).__module__.startswith("pandas") for value in filled):
-            inner = Reach(runtime.sources, loop.facts, self._part.approved)
+            inner = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
             inner.filled = True
             inner.add(filled)
             if changeable(inner.objects) & changeable(seen.objects):
@@ -298,6 +309,7 @@ class Run:
             if any(numpy.may_share_memory(one, other) for one in arrays for other in seen.arrays):
                 return "what the loop fills shares memory with what it reads"
         self._known = seen.objects
+        self._part.looking = time.perf_counter() - began
         return ""
 
     def _leaves_seen(self) -> list[Any]:
@@ -311,7 +323,9 @@ class Run:
         began, cpu = time.perf_counter(), time.process_time()
         while True:
             before = time.perf_counter()
-            yield itertools.chain(peeked, itertools.islice(it, size - len(peeked))), ()
+            if peeked:
+                yield peeked, ()
+            yield itertools.islice(it, size - len(peeked)), ()
             done += size
             if self._left is None:
                 peeked = list(itertools.islice(it, 1))
@@ -323,20 +337,25 @@ class Run:
                 return False
             self._rate = (now - before) / size
             took = now - began
-            if took >= TASTE and self._worth(done, took, time.process_time() - cpu):
-                yield peeked, ()
-                if self._left is not None:
-                    self._left -= done
-                return True
+            if took >= TASTE:
+                if self._worth(done, took, time.process_time() - cpu):
+                    yield peeked, ()
+                    if self._left is not None:
+                        self._left -= done
+                    return True
+                if self._rate < SHORT:
+                    yield peeked, ()
+                    yield it, ()
+                    return False
             size = max(1, min(done, int(0.05 / max(self._rate, 1e-9))))
 
     def _worth(self, done: int, took: float, cpu: float) -> bool:
         """Whether the rest is worth splitting."""
         if took > 0.05 and cpu > 1.3 * took:  # iterations use several cores as they are
             return False
-        if self._left is None:
-            return took > 2 * _cost
-        return (self._left - done) * self._rate * (1 - 1 / self._runtime.workers) > 2 * _cost
+        rest = took if self._left is None else (self._left - done) * self._rate
+        self._gain = rest * (1 - 1 / self._runtime.workers)
+        return self._gain > 2 * (_cost + self._part.looking) and self._rate > self._part.least
 
     # in parallel
 
@@ -403,11 +422,23 @@ class Run:
             self._catch_up(it)
             yield itertools.islice(it, order.count), ()
             return True
+        began = time.perf_counter()
         try:
             answer = received(order.data, self._known)
         except Exception as error:
             answer = Answer([], {}, order.count, 0, f"{ABANDONED}: {type(error).__name__}: {error}", 0.0)
-        return (yield from self._happens(it, answer, order.count))
+        go_on = yield from self._happens(it, answer, order.count)
+        return go_on and self._saves(answer, time.perf_counter() - began)
+
+    def _saves(self, answer: Answer, took: float) -> bool:
+        """Whether having iterations done elsewhere saves more than it takes to do here what they do."""
+        if took < answer.seconds * (1 - 1 / self._runtime.workers) or self._runtime.always or not answer.done:
+            return True
+        _log.info(
+            "%s goes on serially: its iterations are over sooner than their results are here", self._part.name
+        )
+        self._part.least = 2 * answer.seconds / answer.done
+        return False
 
     def _happens(self, it: Iterator[Any], answer: Answer, count: int) -> Generator[Step, None, bool]:
         if self._staged.collide(answer.log):
@@ -450,7 +481,7 @@ class Run:
             elif site == WRITTEN:
                 self._staged.publish(*values)
             elif site != READ:
-                worker.happen(site, values, [self._part.iterate.__globals__])
+                worker.happen(site, values, self._part.places)
 
     # both ways
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import gc
 import operator
+import time
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
@@ -48,6 +49,7 @@ class Reach:
         sources: texts that were kept.
         facts: what the loop's proof met.
         approved: classes that were looked at before.
+        seconds: that it may take.
 
     Attributes:
         objects: by their addresses; of those that never change and hold nothing, only NaN, which isn't equal to itself.
@@ -55,7 +57,8 @@ class Reach:
         filled: whether these are what a loop fills, through what they hold.
     """
 
-    def __init__(self, sources: Sources, facts: Facts, approved: set[type]) -> None:
+    def __init__(self, sources: Sources, facts: Facts, approved: set[type], seconds: float) -> None:
+        self._end = time.perf_counter() + seconds
         self._sources, self._facts, self._approved = sources, facts, approved
         self.objects: dict[int, Any] = {}
         self.arrays: list[Any] = []
@@ -66,9 +69,12 @@ class Reach:
 
         Raises:
             Unfit: to something that iterations can't share.
+            TimeoutError: it takes longer than it may.
         """
         level = list(values)
         while level:
+            if time.perf_counter() > self._end:
+                raise TimeoutError
             plain: list[Any] = []
             special: list[Any] = []
             for value in self._new(level):
