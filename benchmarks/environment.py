@@ -53,12 +53,23 @@ def what_is_missing(parts: Sequence[str]) -> str:
 def peers_python() -> Path:
     """The interpreter of the peers' environment, made when need be: the same Python as this one."""
     say("preparing the peers' environment")
-    folder = BUILD / f"peers-{platform.python_version()}"
+    return _python_with("peers", "--requirement", HERE / "requirements-peers.txt")
+
+
+def users_python() -> Path:
+    """The interpreter of an environment of one who has installed Clustrix, and nothing else."""
+    say("preparing a user's environment")
+    checkout = HERE.parent
+    # Its version doesn't change as its files do.
+    return _python_with("user", "--force-reinstall", checkout, checkout / "plugins" / "local")
+
+
+def _python_with(name: str, *installed: str | Path) -> Path:
+    folder = BUILD / f"{name}-{platform.python_version()}"
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    requirements = HERE / "requirements-peers.txt"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", requirements], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *installed], check=True)
     return python
 
 

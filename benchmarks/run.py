@@ -23,7 +23,7 @@ import report
 import ssh_operations
 import startup
 import trees
-from environment import BUILD, HERE, facts, peers_python, say, what_is_missing
+from environment import BUILD, HERE, facts, peers_python, say, users_python, what_is_missing
 
 PARTS = ("local", "ssh", "jobs")
 
@@ -97,7 +97,7 @@ def make_trees(tree: str, million: str, quick: bool) -> None:
 def local(scratch: str, tree: str, peers: Path, rounds: int) -> Iterator[report.Table]:
     yield from operations.measure(tree, peers, rounds)
     yield facade.measure(scratch, 5 * rounds)
-    yield startup.measure(scratch, 2 * rounds)
+    yield startup.measure(scratch, 2 * rounds, users_python())
 
 
 def over_ssh(scratch: str, peers: Path, rounds: int, quick: bool) -> Iterator[report.Table]:

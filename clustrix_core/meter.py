@@ -1,12 +1,14 @@
-"""A line that tells how far long work is, on standard error, when that is a terminal."""
+"""A line that tells how far long work is: on standard error, when that is a terminal, or in a notebook."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 DELAY = 0.5  # seconds before the first line, so that quick work shows none
 INTERVAL = 0.1  # seconds between two lines
@@ -26,7 +28,7 @@ class Meter:
     ) -> None:
         self._drawn = drawn
         self._clock = clock
-        self._terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._write = _screen()
         self._started = clock()
         self._next = self._started + DELAY
         self._shown = False
@@ -34,11 +36,11 @@ class Meter:
     @property
     def progress(self) -> Callable[[int, int | None], None] | None:
         """What to give to an operation as its `progress`: None where nobody would see it."""
-        return self._update if self._terminal else None
+        return self._update if self._write else None
 
     def clear(self) -> None:
         """Take the line away, so that something else can be written."""
-        if self._shown:
+        if self._shown and self._write:
             self._write("")
             self._shown = False
 
@@ -52,14 +54,40 @@ class Meter:
 
     def _update(self, done: int, total: int | None) -> None:
         now = self._clock()
-        if now >= self._next:
+        if now >= self._next and self._write:
             self._next = now + INTERVAL
             self._write(self._drawn(done, total, now - self._started)[: _columns() - 1])
             self._shown = True
 
-    def _write(self, line: str) -> None:
-        sys.stderr.write(f"\r\033[K{line}")
-        sys.stderr.flush()
+
+def _screen() -> Callable[[str], None] | None:
+    """What shows a line in place of the last one; None where nobody would see it."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and hasattr(ipython.get_ipython(), "kernel"):
+        return _NotebookLine()
+    if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return _to_terminal
+    return None
+
+
+def _to_terminal(line: str) -> None:
+    sys.stderr.write(f"\r\033[K{line}")
+    sys.stderr.flush()
+
+
+class _NotebookLine:
+    """A part of a cell's output that changes."""
+
+    def __init__(self) -> None:
+        self._output: Any = None
+
+    def __call__(self, line: str) -> None:
+        shown = {"text/plain": line}
+        if self._output is None:
+            display = importlib.import_module("IPython.display").display
+            self._output = display(shown, raw=True, display_id=True)
+        else:
+            self._output.update(shown, raw=True)
 
 
 def bar(done: int, total: int) -> str:
@@ -71,5 +99,5 @@ def bar(done: int, total: int) -> str:
 def _columns() -> int:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except OSError:
+    except (OSError, ValueError, AttributeError):  # a notebook's has no descriptor
         return 80

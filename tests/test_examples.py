@@ -16,6 +16,9 @@ PACKAGES = sorted(project.parent.name for project in EXAMPLES.glob("*/pyproject.
 PUBLIC = {
     "clustrix_core",
     "clustrix_core.doctor",
+    "clustrix_core.jobs.handover",
+    "clustrix_core.jobs.hooks",
+    "clustrix_core.jobs.models",
     "clustrix_core.remote",
     "clustrix_core.testing",
     "clustrix_core.testing.servers",

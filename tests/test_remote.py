@@ -303,8 +303,10 @@ def test_a_killed_agent_is_replaced_for_a_call_that_can_be_repeated(there) -> No
 
 def test_a_killed_agent_is_an_error_in_the_middle_of_a_stream(there, tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
-    for number in range(60_000):
-        os.mknod(tmp_path / "many" / f"{number:0100}")
+    names = [f"{number:0250}" for number in range(60_000)]
+    assert len("".join(names)) > 1.5 * agent.WINDOW  # so that the agent can't be done
+    for name in names:
+        os.mknod(tmp_path / "many" / name)
     stream = there.iterfind("*", "many")
     next(stream)
     os.kill(agent_of(there), signal.SIGKILL)

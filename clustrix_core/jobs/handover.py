@@ -20,11 +20,34 @@ from clustrix_core.jobs import there
 from clustrix_core.jobs.models import INLINE, JobSpec, TaskState, folder_of
 from clustrix_core.remote.backend import Ran
 
+__all__ = ["Place", "UnknownSubmissionError", "checked", "preview", "script", "submit"]
+
+_SCRIPT = """umask 077
+export CLUSTRIX_HERE={marker}
+folder="$HOME"/{folder} task=$(({task}))
+exec >>"$folder/log-$task" 2>&1
+rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
+{setup}
+{python} "$folder/job.pyz" run "$folder" "$task"
+status=$?
+if [ ! -e "$folder/done/$task" ]; then  # it died without a word
+    mkdir -p "$folder/done"
+    printf '%s%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", ' \\
+        '"message": "it ended with status ' "$status" \\
+        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
+        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
+fi
+exit "$status"
+"""
+
 
 class Place(Protocol):
-    """What is asked of a backend."""
+    """What is asked of a backend. A `RemoteBackend` has it all."""
 
-    def run_python(self, source: str, arguments: Sequence[str], given: bytes) -> Ran:
+    def work_dir(self) -> str:
+        """Where jobs run, as a program sees it that starts in the home folder."""
+
+    def run_python(self, source: str, arguments: Sequence[str], given: bytes = b"") -> Ran:
         """Run a program for Python 3.6 in the home folder, with this input."""
 
     def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
@@ -37,7 +60,6 @@ class Place(Protocol):
 def submit(
     place: Place,
     job: JobSpec,
-    work_dir: str,
     scripts: Mapping[str, tuple[Sequence[str], bytes]] | None = None,
     undo: Sequence[str] = (),
 ) -> list[str]:
@@ -46,7 +68,6 @@ def submit(
     Args:
         place: the backend.
         job: the job.
-        work_dir: where it runs, as a program sees it that starts in the home folder.
         scripts: by the names that they get in the job's folder, what submits each, and prints what the
             scheduler calls it; and the scripts. Without any, a supervisor runs the tasks.
         undo: what cancels those that were submitted, if one is refused.
@@ -72,7 +93,7 @@ def submit(
         "commands": [[name, list(command)] for name, (command, _) in (scripts or {}).items()],
         "undo": list(undo),
         "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
-        "work_dir": work_dir,
+        "work_dir": place.work_dir(),
         "marker": job.marker,
         "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1, after],
     }
@@ -86,11 +107,28 @@ def submit(
     return [str(each) for each in answer["id"]]
 
 
-def preview(job: JobSpec, work_dir: str) -> str:
+def script(job: JobSpec, task: str, setup: str = "") -> str:
+    """A script for a POSIX shell that runs a task of a job, for a scheduler to start.
+
+    Args:
+        job: the job.
+        task: the number of the task, as an arithmetic expression of the shell.
+        setup: what comes before; what it prints goes to the task's log.
+    """
+    return _SCRIPT.format(
+        marker=shlex.quote(job.marker),
+        folder=shlex.quote(folder_of(job.name)),
+        task=task,
+        setup=setup,
+        python=shlex.quote(job.python),
+    )
+
+
+def preview(place: Place, job: JobSpec) -> str:
     """`clustrix_dry_run` of a job that a supervisor sees to."""
     tasks = "0" if job.tasks is None else f"0 to {job.tasks - 1}"
     command = f"{shlex.quote(job.python)} {job.folder}/job.pyz run {job.folder} N"
-    return f"in {work_dir}: {command}\nfor the tasks {tasks}, {job.resources.cores or 1} at once"
+    return f"in {place.work_dir()}: {command}\nfor the tasks {tasks}, {job.resources.cores or 1} at once"
 
 
 def _folders(names: Sequence[str]) -> list[str]:

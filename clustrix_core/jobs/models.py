@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+__all__ = [
+    "ENDED",
+    "EnvironmentSpec",
+    "JobSpec",
+    "Outcome",
+    "PreparedEnvironment",
+    "Resources",
+    "State",
+    "TaskState",
+    "folder_of",
+]
+
 JOBS = ".clustrix/jobs"
 """The folder of job folders, below the home folder of the place."""
 

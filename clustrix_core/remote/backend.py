@@ -18,7 +18,7 @@ from clustrix_core.doctor import Concern, Step
 from clustrix_core.engine import Engine, encode
 from clustrix_core.errors import ClustrixError, ConnectionFailedError, UnsupportedOperationError
 from clustrix_core.hookspecs import EntryType, OnError, OnStatError, Progress, hookimpl
-from clustrix_core.jobs.models import Outcome
+from clustrix_core.jobs.models import Outcome, below_home
 from clustrix_core.models import DiskUsage, FileInfo
 from clustrix_core.partial import Failures
 from clustrix_core.remote import agent, bootstrap, transfer
@@ -89,6 +89,10 @@ class RemoteBackend(ABC):
     def place_name(self) -> str:
         """What error messages call the place."""
         return self.config.cluster_host or self.config.cluster_type
+
+    def work_dir(self) -> str:
+        """Where relative paths start, as a program sees it that starts in the home folder."""
+        return below_home(self.config.remote_work_dir)
 
     def description(self) -> str:
         """How the place is reached, in a few words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,9 +36,17 @@ manage() { runuser -u sgeadmin -- qconf "$@"; }
 manage -as localhost
 printf 'group_name @allhosts\nhostlist localhost\n' >/run/hosts
 manage -Ahgrp /run/hosts
-template='s/^(qname +).*/\\1all.q/; s/^(hostlist +).*/\\1@allhosts/; s/^(pe_list +).*/\\1NONE/'
+printf '%s\n' 'pe_name smp' 'slots 99' 'user_lists NONE' 'xuser_lists NONE' 'start_proc_args /bin/true' \\
+    'stop_proc_args /bin/true' 'allocation_rule $pe_slots' 'control_slaves FALSE' 'job_is_first_task TRUE' \\
+    'urgency_slots min' 'accounting_summary FALSE' 'qsort_args NONE' >/run/pe
+manage -Ap /run/pe
+template='s/^(qname +).*/\\1all.q/; s/^(hostlist +).*/\\1@allhosts/; s/^(pe_list +).*/\\1smp/
+s/^(slots +).*/\\12/; s/^(load_thresholds +).*/\\1NONE/'
 qconf -sq | sed -E "$template" >/run/queue
 manage -Aq /run/queue
+at_once='s/^(schedule_interval +).*/\\10:0:1/; s/^(flush_(submit|finish)_sec +).*/\\11/'
+qconf -ssconf | sed -E "$at_once" >/run/scheduler
+manage -Msconf /run/scheduler
 """
 
 
@@ -50,6 +59,7 @@ class GridEngine:
         self.sh(CELL, str(free_port()), str(free_port()), *manager)
         self.start()
         self.sh(QUEUE)
+        self._start("sge_execd")
 
     def sh(self, script: str, *arguments: str) -> str:
         """Run a shell script there, as root."""
@@ -60,14 +70,18 @@ class GridEngine:
 
     def start(self) -> None:
         assert self.server.namespace is not None
-        foreground = ["env", "SGE_ND=1", "SGE_ROOT=/var/lib/gridengine", "SGE_CELL=default"]
-        log = self.server.base / "qmaster.log"
-        self.qmaster = self.server.namespace.start([*foreground, "/usr/sbin/sge_qmaster"], log)
+        self.qmaster, log = self._start("sge_qmaster")
         deadline = time.monotonic() + PATIENCE
         while self.server.namespace.run(["qconf", "-sss"]).returncode:
             if self.qmaster.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the qmaster doesn't start: {log.read_text(errors='replace')}")
             time.sleep(0.05)
+
+    def _start(self, daemon: str) -> tuple[subprocess.Popen[bytes], Path]:
+        assert self.server.namespace is not None
+        foreground = ["env", "SGE_ND=1", "SGE_ROOT=/var/lib/gridengine", "SGE_CELL=default"]
+        log = self.server.base / f"{daemon}.log"
+        return self.server.namespace.start([*foreground, f"/usr/sbin/{daemon}"], log), log
 
     def stop(self) -> None:
         self.qmaster.kill()

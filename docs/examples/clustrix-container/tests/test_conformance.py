@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
-from clustrix_core import ClusterConfig
+from clustrix_core import ClusterConfig, cluster, cluster_put
 from clustrix_core.testing import BackendSuite, Place
 
 # A mount namespace of its own, in which /mnt is a disk that nobody else sees.
@@ -52,3 +53,16 @@ def monkeypatch_module():
 
 class TestContainer(BackendSuite):
     pass
+
+
+def test_a_function_runs_in_the_container(place, tmp_path):
+    assert not Path("/mnt/root").exists()
+    (tmp_path / "note").write_text("written here")
+    cluster_put(str(tmp_path / "note"), "note", place.config)
+
+    @cluster(config=place.config)
+    def read(name):
+        return Path(name).read_text(), Path.cwd()
+
+    assert read("note") == ("written here", Path("/mnt/root"))
+    assert [text for text, _ in read.map(["note", "note"])] == ["written here"] * 2

@@ -18,3 +18,13 @@ class GridEngineConfig(HereOrSshConfig):
         description="Path on the cluster of the cell's settings.sh, which is read before Grid Engine's "
         "commands are run; none where they are found without.",
     )
+    parallel_environment: str = Field(
+        default="smp",
+        description="Parallel environment that puts the slots of a job on one machine (`qconf -spl` lists "
+        "them); asked for where a job wants more than one core.",
+    )
+    memory_resource: str = Field(
+        default="h_vmem",
+        pattern="^[A-Za-z_]+$",
+        description="Resource that stands for the memory of a slot: h_vmem, mem_free or virtual_free, say.",
+    )

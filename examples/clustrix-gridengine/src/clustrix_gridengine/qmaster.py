@@ -10,9 +10,6 @@ from clustrix_core.remote import Ran
 
 Run = Callable[[Sequence[str]], Ran]
 
-# The settings, then the command and its arguments.
-WITH_SETTINGS = '. "$1" >/dev/null && shift && exec "$@"'
-
 
 class Qmaster(NamedTuple):
     """A qmaster that answers.
@@ -30,30 +27,29 @@ class Qmaster(NamedTuple):
     jobs: int
 
 
-def ask_qmaster(run: Run, settings: str | None = None) -> Qmaster:
+def ask_qmaster(run: Run, command: Callable[..., list[str]]) -> Qmaster:
     """Ask the qmaster for what it has.
 
     Args:
         run: runs a command on the cluster.
-        settings: the path of the cell's `settings.sh`, if it is needed.
+        command: what runs a command of Grid Engine there.
 
     Raises:
         Fault: the commands aren't found, or the qmaster doesn't answer.
     """
 
-    def ask(*command: str, empty: str | None = None) -> str:
-        line = ["sh", "-c", WITH_SETTINGS, "sh", settings, *command] if settings else list(command)
+    def ask(*words: str, empty: str | None = None) -> str:
         try:
-            ran = run(line)
+            ran = run(command(*words))
         except FileNotFoundError as error:
             raise Fault(
-                f"there is no {command[0]} on the PATH there",
+                f"there is no {words[0]} on the PATH there",
                 "give sge_settings, the path of settings.sh in the cell's folder common",
             ) from error
         said = ran.complaints.strip()
         if ran.status and not (empty and empty in said):
             raise Fault(
-                f"{command[0]} fails: {said or ran.status}",
+                f"{words[0]} fails: {said or ran.status}",
                 "ask who runs the cluster whether its qmaster is up; files can be reached without",
             )
         return ran.output.decode("utf-8", "replace")

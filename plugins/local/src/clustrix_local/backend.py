@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, model_validator
 
-from clustrix_core import API_VERSION, ClusterConfig, hookimpl
+from clustrix_core import API_VERSION, ClusterConfig
 from clustrix_core.engine import Engine
 from clustrix_core.engine_backend import EngineBackend
 from clustrix_core.errors import ConfigError, printable
+from clustrix_core.jobs.hooks import SupervisedJobs
 
 if TYPE_CHECKING:
-    from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment, TaskState
     from clustrix_core.remote.backend import Ran
 
 
@@ -34,7 +34,7 @@ class LocalConfig(ClusterConfig):
         return self
 
 
-class LocalBackend(EngineBackend):
+class LocalBackend(EngineBackend, SupervisedJobs):
     """The backend of `cluster_type="local"`."""
 
     api_version = API_VERSION
@@ -46,49 +46,8 @@ class LocalBackend(EngineBackend):
         if config.local_work_dir:
             self._check_work_dir(config.local_work_dir)
 
-    @hookimpl
-    def clustrix_prepare(
-        self, environment: EnvironmentSpec, progress: Callable[[str], object] | None
-    ) -> PreparedEnvironment:
-        from clustrix_core.jobs import environment as environments
-
-        return environments.prepare(self, environment, progress)
-
-    @hookimpl
-    def clustrix_environment_remove(self, keep: list[str], unused_for: float) -> list[str]:
-        from clustrix_core.jobs import environment as environments
-
-        return environments.remove(self, keep, unused_for)
-
-    @hookimpl
-    def clustrix_submit(self, job: JobSpec) -> str:
-        from clustrix_core.jobs import handover
-
-        return handover.submit(self, job, os.path.abspath(self._work_dir or "."))[0]
-
-    @hookimpl
-    def clustrix_dry_run(self, job: JobSpec) -> str:
-        from clustrix_core.jobs import handover
-
-        return handover.preview(job, os.path.abspath(self._work_dir or "."))
-
-    @hookimpl
-    def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
-        from clustrix_core.jobs import handover
-
-        return handover.states(self, jobs)
-
-    @hookimpl
-    def clustrix_job_remove(self, jobs: list[str]) -> int:
-        from clustrix_core.jobs import handover
-
-        return handover.remove(self, jobs)
-
-    @hookimpl
-    def clustrix_cancel(self, jobs: list[str]) -> int:
-        from clustrix_core.jobs import handover
-
-        return handover.cancel(self, jobs)
+    def work_dir(self) -> str:
+        return os.path.abspath(self._work_dir or ".")
 
     def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
         """Run a program in the home folder."""

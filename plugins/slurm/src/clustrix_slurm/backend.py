@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clustrix_core import hookimpl
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError
+from clustrix_core.jobs.hooks import ScheduledJobs
 from clustrix_core.jobs.models import JobSpec, TaskState
 from clustrix_core.remote import Channel, RemoteBackend
 from clustrix_core.remote.bootstrap import NO_PYTHON
@@ -31,7 +32,7 @@ PATIENCE = (
 )
 
 
-class SlurmBackend(HereOrSshBackend):
+class SlurmBackend(HereOrSshBackend, ScheduledJobs):
     """The backend of `cluster_type="slurm"`.
 
     The SSH backend does the work. What is the cluster's own: fabric's files have a say in where the

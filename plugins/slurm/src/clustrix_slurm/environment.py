@@ -116,12 +116,12 @@ def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Scr
     return _script(config, list(_steps(config, with_module=with_module)), _RUN.format(script=text))
 
 
-def script_for_job(config: SlurmConfig, text: str) -> str:
-    """A script of a job: it sets up the environment, what goes wrong being in the log, and then runs this."""
+def script_for_job(config: SlurmConfig) -> str:
+    """The part of a job's script that sets up the environment, what goes wrong being in the log."""
     parts = [_FUNCTIONS.replace("TOKEN", "clustrix:")]
     for number, step in enumerate(_steps(config)):
         parts.append(f"clustrix_begin {number}\n{step.script}\n")
-    return "".join([*parts, "trap - EXIT\n", text])
+    return "".join([*parts, "trap - EXIT"])
 
 
 def _script(config: SlurmConfig, steps: list[Step], ending: str) -> Script:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from clustrix_core.errors import ClustrixError, ConfigError, JobError, printable
+from clustrix_core.errors import ClustrixError, ConfigError, JobError
 from clustrix_core.jobs import handover
 from clustrix_core.jobs.handover import UnknownSubmissionError
 from clustrix_core.jobs.models import (
@@ -17,7 +17,6 @@ from clustrix_core.jobs.models import (
     Resources,
     State,
     TaskState,
-    below_home,
     folder_of,
 )
 from clustrix_core.remote.backend import Ran
@@ -27,27 +26,6 @@ from clustrix_slurm.environment import script_for_job
 if TYPE_CHECKING:
     from clustrix_slurm.backend import SlurmBackend
     from clustrix_slurm.config import SlurmConfig
-
-_BATCH = """#!/bin/bash
-{login}umask 077
-export CLUSTRIX_HERE={marker}
-folder="$HOME"/{folder} task=$((${{SLURM_ARRAY_TASK_ID:-0}} + {first}))
-exec >>"$folder/log-$task" 2>&1
-rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
-{prepared}"""
-
-_RUN = """
-{python} "$folder/job.pyz" run "$folder" "$task"
-status=$?
-if [ ! -e "$folder/done/$task" ]; then  # it died without a word
-    mkdir -p "$folder/done"
-    printf '%s%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", ' \\
-        '"message": "it ended with status ' "$status" \\
-        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
-        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
-fi
-exit "$status"
-"""
 
 _LOGIN = '[ -n "${CLUSTRIX_LOGIN:-}" ] || CLUSTRIX_LOGIN=1 exec bash -l "$0" "$@"\n'
 
@@ -79,7 +57,7 @@ def submit(backend: SlurmBackend, job: JobSpec) -> str:
     An array that is larger than the cluster takes is several for SLURM, whose scripts are named by the number
     of their first task; it is called `12+0,13+1000` then.
     """
-    work_dir, size = below_home(backend.config.remote_work_dir), job.tasks or 1
+    size = job.tasks or 1
     limit = size if size <= SURELY_ALLOWED else max_array_size(backend)
     scripts = {
         f"job-{first}.sh": (
@@ -89,7 +67,7 @@ def submit(backend: SlurmBackend, job: JobSpec) -> str:
         for first in range(0, size, limit)
     }
     try:
-        numbers = handover.submit(backend, job, work_dir, scripts, undo=["scancel"])
+        numbers = handover.submit(backend, job, scripts, undo=["scancel"])
     except UnknownSubmissionError as error:
         if _is_there(backend, job):
             return job.name
@@ -156,14 +134,9 @@ def _numbers(submitted: Iterable[str]) -> Iterator[str]:
 
 def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
     """What `sbatch` runs for the tasks from this one on."""
-    run = _RUN.format(python=shlex.quote(job.python))
-    return _BATCH.format(
-        login=_LOGIN if config.login_shell else "",
-        marker=shlex.quote(job.marker),
-        folder=shlex.quote(folder_of(job.name)),
-        first=first,
-        prepared=script_for_job(config, run),
-    )
+    task = f"${{SLURM_ARRAY_TASK_ID:-0}} + {first}"
+    login = _LOGIN if config.login_shell else ""
+    return f"#!/bin/bash\n{login}{handover.script(job, task, script_for_job(config))}"
 
 
 def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]:
@@ -254,7 +227,7 @@ def _ranges(tasks: str) -> Iterator[tuple[int, int]]:
 
 
 def _checked(ran: Ran, backend: SlurmBackend) -> bytes:
-    if ran.status:
-        said = ran.complaints.strip() or f"exit code {ran.status}"
-        raise JobError(f"{backend.place_name()}: SLURM says: {printable(said)}")
-    return ran.output
+    try:
+        return handover.checked(ran)
+    except JobError as error:
+        raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None

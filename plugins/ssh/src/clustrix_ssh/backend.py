@@ -1,19 +1,17 @@
-"""`SshBackend`: every hook on a host behind SSH."""
+"""`SshFiles` and `SshBackend`: every hook on a host behind SSH."""
 
 from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clustrix_core import API_VERSION, hookimpl
+from clustrix_core import API_VERSION
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConnectionFailedError
-from clustrix_core.jobs import environment as environments
-from clustrix_core.jobs import handover
-from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment, TaskState, below_home
+from clustrix_core.jobs.hooks import SupervisedJobs
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
 from clustrix_ssh import openssh
 from clustrix_ssh.config import SshConfig
@@ -23,11 +21,8 @@ if TYPE_CHECKING:
     from clustrix_ssh.connection import Connection
 
 
-class SshBackend(RemoteBackend):
-    """The backend of `cluster_type="ssh"`.
-
-    All that it does goes over one connection, which is opened when it is first needed.
-    """
+class SshFiles(RemoteBackend):
+    """The hooks for files. All goes over one connection, which is opened when it is first needed."""
 
     api_version = API_VERSION
     config_model = SshConfig
@@ -88,36 +83,6 @@ class SshBackend(RemoteBackend):
             self.explain(failure)
             raise failure from None
         return SftpEngine(client, self.config.remote_work_dir)
-
-    @hookimpl
-    def clustrix_prepare(
-        self, environment: EnvironmentSpec, progress: Callable[[str], object] | None
-    ) -> PreparedEnvironment:
-        return environments.prepare(self, environment, progress)
-
-    @hookimpl
-    def clustrix_environment_remove(self, keep: list[str], unused_for: float) -> list[str]:
-        return environments.remove(self, keep, unused_for)
-
-    @hookimpl
-    def clustrix_submit(self, job: JobSpec) -> str:
-        return handover.submit(self, job, below_home(self.config.remote_work_dir))[0]
-
-    @hookimpl
-    def clustrix_dry_run(self, job: JobSpec) -> str:
-        return handover.preview(job, below_home(self.config.remote_work_dir))
-
-    @hookimpl
-    def clustrix_job_states(self, jobs: list[str]) -> dict[str, list[TaskState]]:
-        return handover.states(self, jobs)
-
-    @hookimpl
-    def clustrix_job_remove(self, jobs: list[str]) -> int:
-        return handover.remove(self, jobs)
-
-    @hookimpl
-    def clustrix_cancel(self, jobs: list[str]) -> int:
-        return handover.cancel(self, jobs)
 
     def new_connection(self) -> Connection:
         """The way to the host, not yet opened."""
@@ -195,3 +160,7 @@ class SshBackend(RemoteBackend):
         if self._connection is not None:
             self._connection.abandon()
             self._connection = None
+
+
+class SshBackend(SshFiles, SupervisedJobs):
+    """The backend of `cluster_type="ssh"`: files, and jobs as processes of the host."""

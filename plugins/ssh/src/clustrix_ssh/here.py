@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from clustrix_core.doctor import Step
 from clustrix_core.errors import ConfigError, ConnectionFailedError
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
-from clustrix_ssh.backend import SshBackend
+from clustrix_ssh.backend import SshFiles
 from clustrix_ssh.config import SshConfig
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class HereOrSshConfig(SshConfig):
             raise ValueError("protocol 'sftp' needs a cluster_host: without one nothing goes over SSH")
 
 
-class HereOrSshBackend(SshBackend):
+class HereOrSshBackend(SshFiles):
     """The SSH backend, which starts its commands on this machine where the config names no other.
 
     Attributes:

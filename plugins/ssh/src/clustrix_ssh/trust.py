@@ -83,7 +83,7 @@ def _settings(host: str, known_hosts: str | None, ssh_config: str | None) -> Set
     from clustrix_core.config import resolve
     from clustrix_core.discovery import load_backend
     from clustrix_core.profiles import load_config
-    from clustrix_ssh.backend import SshBackend
+    from clustrix_ssh.backend import SshFiles
     from clustrix_ssh.config import SshConfig
     from clustrix_ssh.settings import parse_host, settings_of
 
@@ -92,7 +92,7 @@ def _settings(host: str, known_hosts: str | None, ssh_config: str | None) -> Set
     if host.endswith(":") and host.count(":") == 1:
         config = load_config(host[:-1])
         backend: Any = load_backend(config.cluster_type)
-        if not issubclass(backend, SshBackend):
+        if not issubclass(backend, SshFiles):
             raise ConfigError(
                 f"the profile {host[:-1]!r} is of the type {config.cluster_type!r}, which has no host key"
             )

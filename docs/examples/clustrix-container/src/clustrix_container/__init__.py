@@ -3,6 +3,7 @@
 from pydantic import ConfigDict
 
 from clustrix_core import API_VERSION
+from clustrix_core.jobs.hooks import SupervisedJobs
 from clustrix_core.remote import PipeChannel, RemoteBackend, RemoteConfig
 
 
@@ -13,7 +14,7 @@ class ContainerConfig(RemoteConfig):
     run_as: int = 0
 
 
-class ContainerBackend(RemoteBackend):
+class ContainerBackend(RemoteBackend, SupervisedJobs):
     api_version = API_VERSION
     config_model = ContainerConfig
 
