@@ -5693,3 +5693,192 @@ def plain_dataclass(xs):
         r.values.append(2)
         out.append(r)
     return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def default_of_a_lambda_changes(xs, shared):
+    out = []
+    for x in xs:
+        f = lambda v=[shared.append(w) for w in (1,)]: len(v)
+        out.append(f() + len(shared) + x)
+    return out
+
+
+@nasty("shared carried unknown dynamic", args=given(lambda: ([3, 1, 2], [0])))
+def annotation_changes(xs, shared):
+    out = []
+    for x in xs:
+
+        def f(v: shared.append(x)):
+            return v
+
+        out.append(f(len(shared)))
+    return out
+
+
+class Indexed:
+    def __class_getitem__(cls, item):
+        CALLS.append(item)
+        return len(CALLS)
+
+
+@nasty("shared carried unknown")
+def class_is_indexed(xs):
+    return [Indexed[x] for x in xs]
+
+
+class Asked(type):
+    def __instancecheck__(cls, thing):
+        CALLS.append(thing)
+        return len(CALLS) > 2
+
+
+class AskedFor(metaclass=Asked):
+    pass
+
+
+@nasty("shared carried unknown")
+def isinstance_records(xs):
+    return [isinstance(x, AskedFor) for x in xs]
+
+
+@nasty("shared carried unknown")
+def isinstance_of_several_records(xs):
+    return [isinstance(x, (str, AskedFor)) for x in xs]
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_through_while(xs, shared):
+    out = []
+    for x in xs:
+        a = b = c = [1]
+        n = 0
+        while n < 4:
+            a.append(x)
+            a, b, c = b, c, shared
+            n += 1
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_loop_else(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(x):
+            if y == 5:
+                break
+        else:
+            mine = shared
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_finally_of_callee(xs, shared):
+    def pick(n):
+        mine = []
+        try:
+            if n > 1:
+                return mine
+        finally:
+            if n > 2:
+                return shared
+        return mine
+
+    out = []
+    for x in xs:
+        pick(x).append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_ternary_in_argument(xs, shared):
+    def fill(target, n):
+        target.append(n)
+        return len(target)
+
+    return [fill(shared if x > 1 else [], x) for x in xs]
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [[0], [1]])))
+def in_place_on_a_row(xs, rows):
+    out = []
+    for x in xs:
+        for row in rows:
+            row += [x]
+        out.append(len(rows[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [[0], [1]])))
+def in_place_on_a_parameter(xs, rows):
+    def grown(row, n):
+        row += [n]
+        return len(row)
+
+    return [grown(rows[0], x) for x in xs]
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.arange(6.0).reshape(2, 3))))
+def row_of_a_transposed(xs, a):
+    out = []
+    for x in xs:
+        column = a.T[0]
+        column[0] = x
+        out.append(float(a[0, 0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_shared_table(xs, df):
+    out = []
+    for x in xs:
+        df.loc[0, "a"] = x
+        out.append(float(df["a"].sum()))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_copy(xs, df):
+    out = []
+    for x in xs:
+        mine = df.copy()
+        mine.loc[0, "a"] = x
+        out.append(float(mine["a"].sum()))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_shallow_copy(xs, df):
+    out = []
+    for x in xs:
+        mine = df.copy(deep=False)
+        mine.loc[0, "a"] = x
+        out.append(float(df["a"].sum()))
+    return out
+
+
+@nasty("carried", args=given(lambda: ([3, 1, 2], [0])))
+def del_then_read(xs, shared):
+    last = 1
+    out = []
+    for x in xs:
+        out.append(last)
+        del last
+        last = x
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [[0]])))
+def unpacked_in_for_of_dict(xs, rows):
+    out = []
+    table = {"a": rows[0]}
+    for x in xs:
+        for key, row in table.items():
+            row.append(x)
+        out.append(len(rows[0]))
+    return out
