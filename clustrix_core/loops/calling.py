@@ -27,8 +27,9 @@ from clustrix_core.loops.values import (
     live_value,
 )
 
+SEED_EACH = "make a generator in each iteration, with a seed that differs: default_rng(seed + i)"
 _REMEDIES = {
-    "random-state": "make a generator in each iteration, with a seed that differs: numpy.random.default_rng(seed + i)",
+    "random-state": SEED_EACH,
     "clock": "take the time outside the loop",
     "dynamic-code": "write it plainly",
     "identity": "compare by ==",
