@@ -4705,3 +4705,1180 @@ def carried_by_chained_comparison(xs):
         z = 1 < x < (y := x + 5)
         out.append((y, z))
     return out
+
+
+# --- What is the iteration's own, and what only looks so ---------------------------------------------------------------
+
+
+class Ident:
+    def __init__(self, items):
+        self.items = items
+
+    def __add__(self, other):
+        return self
+
+    def __getitem__(self, key):
+        return self.items
+
+    def __iter__(self):
+        return iter([self.items])
+
+    def __neg__(self):
+        return self
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], Ident([0]))))
+def operator_returns_itself(xs, ident):
+    out = []
+    for x in xs:
+        mine = ident + x
+        mine.items.append(x)
+        out.append(len(mine.items))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([1, 2, 3], Ident([0]))))
+def negation_returns_itself(xs, ident):
+    out = []
+    for x in xs:
+        mine = -ident
+        mine.items = mine.items + [x]
+        out.append(len(mine.items))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([1, 2, 3], [0])))
+def own_object_gives_shared(xs, shared):
+    out = []
+    for x in xs:
+        box = Ident(shared)
+        box[0].append(x)
+        out.append(len(shared))
+    return out
+
+
+class Holder:
+    registry = []
+    limit = 3
+
+    def __init__(self):
+        self.mine = []
+
+    def add(self, x):
+        self.registry.append(x)
+        return len(self.registry)
+
+    def put(self, x):
+        self.mine.append(x)
+        return len(self.mine)
+
+
+@nasty("shared carried unknown")
+def class_attribute_through_object(xs):
+    return [Holder().add(x) for x in xs]
+
+
+@nasty("shared carried unknown")
+def class_attribute_of_own(xs):
+    out = []
+    for x in xs:
+        h = Holder()
+        h.registry.append(x)
+        out.append(len(h.registry))
+    return out
+
+
+@nasty(EITHER)
+def attribute_of_own(xs):
+    out = []
+    for x in xs:
+        h = Holder()
+        h.put(x)
+        h.put(h.limit)
+        h.mine.append(2)
+        out.append(h.mine)
+    return out
+
+
+class Counting:
+    count = 0
+
+    def __call__(self, x):
+        self.count += 1
+        return x + self.count
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], Counting())))
+def sorted_by_object(xs, counting):
+    out = []
+    for x in xs:
+        out.append(sorted([x, 1, 2], key=counting))
+    return out
+
+
+COUNTING = Counting()
+
+
+@nasty("shared carried unknown")
+def sorted_by_global_object(xs):
+    return [sorted([x, 1, 2], key=COUNTING) for x in xs]
+
+
+@nasty(EITHER)
+def sorted_by_own_object(xs):
+    out = []
+    for x in xs:
+        out.append(sorted([x, 1, 2], key=Counting()))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def late_binding_lambda(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        add = lambda v: mine.append(v)
+        add(x)
+        mine = shared
+        add(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def late_binding_generator(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        lazy = (mine.append(v) for v in [x, x])
+        mine = shared
+        list(lazy)
+        out.append(len(mine))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def late_binding_map(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        lazy = map(lambda v: mine.append(v), [x])
+        mine = shared
+        list(lazy)
+        out.append(len(mine))
+    return out
+
+
+def filling(lists):
+    yield 1
+    lists[0].append(5)
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def generator_runs_later(xs, shared):
+    out = []
+    for x in xs:
+        mine = [[1]]
+        lazy = filling(mine)
+        mine[0] = shared
+        list(lazy)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_second_round_of_comprehension(xs, shared):
+    out = []
+    for x in xs:
+        mine = [[1], [2]]
+        [(mine[0].append(x), mine.insert(0, shared)) for _ in range(2)]
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_while_display_is_made(xs, shared):
+    out = []
+    for x in xs:
+        mine = [[1]]
+        both = [mine, mine.append(shared)]
+        both[0][1].append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_before_a_failing_call(xs, shared):
+    out = []
+    for x in xs:
+        mine = [[1]]
+        try:
+            mine.append(shared)
+            mine = [6 // (x - 1)]
+        except ZeroDivisionError:
+            mine[1].append(x)
+        out.append(len(shared))
+    return out
+
+
+def tail(lists, n):
+    if n == 0:
+        return 0
+    lists[0].append(n)
+    lists[0] = SHARED["seen"]
+    return tail(lists, n - 1)
+
+
+@nasty("shared carried unknown")
+def recursion_puts_shared(xs):
+    out = []
+    for x in xs:
+        tail([[1]], 2)
+        out.append(len(SHARED["seen"]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def local_recursion_puts_shared(xs, shared):
+    out = []
+    for x in xs:
+        mine = [[1]]
+
+        def again(n):
+            mine[0].append(n)
+            mine[0] = shared
+            if n:
+                again(n - 1)
+
+        again(2)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.zeros(3))))
+def ufunc_with_positional_out(xs, a):
+    out = []
+    for x in xs:
+        np.add(a, x, a)
+        out.append(float(a[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.zeros(3))))
+def clip_with_positional_out(xs, a):
+    out = []
+    for x in xs:
+        np.clip([x, x, x], 0, 2, a)
+        out.append(float(a[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.zeros(3))))
+def method_with_positional_out(xs, a):
+    out = []
+    for x in xs:
+        np.ones((2, 3)).sum(0, None, a)
+        out.append(float(a[0]) + x)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.zeros(3))))
+def ufunc_at(xs, a):
+    out = []
+    for x in xs:
+        np.add.at(a, [0, 0], x)
+        out.append(float(a[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], pd.Series([1.0, 2.0]))))
+def to_numpy_is_a_view(xs, s):
+    out = []
+    for x in xs:
+        a = s.to_numpy()
+        a += x
+        out.append(float(s.sum()))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.array([1.0, 2.0]))))
+def series_around_array(xs, a):
+    out = []
+    for x in xs:
+        s = pd.Series(a, copy=False)
+        s[0] = x
+        out.append(float(a[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], bytearray(b"abc"))))
+def array_around_buffer(xs, buffer):
+    out = []
+    for x in xs:
+        a = np.frombuffer(buffer, dtype=np.uint8)
+        a[0] += x
+        out.append(buffer[0])
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [{"n": 0}])))
+def array_of_dicts(xs, rows):
+    out = []
+    for x in xs:
+        a = np.array(rows)
+        a[0]["n"] += x
+        out.append(rows[0]["n"])
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [[0], [1]])))
+def choice_of_lists(xs, lists):
+    out = []
+    for x in xs:
+        one = random.Random(x).choice(lists)
+        one.append(x)
+        out.append(len(lists[0]) + len(lists[1]))
+    return out
+
+
+class Prop:
+    def __init__(self):
+        self._v = 0
+
+    @property
+    def v(self):
+        return CALLS
+
+    @v.setter
+    def v(self, value):
+        CALLS.append(value)
+
+
+@nasty("shared carried unknown")
+def property_gives_shared(xs):
+    out = []
+    for x in xs:
+        p = Prop()
+        p.v.append(x)
+        out.append(len(CALLS))
+    return out
+
+
+@nasty("shared carried unknown")
+def setter_records(xs):
+    out = []
+    for x in xs:
+        p = Prop()
+        p.v = x
+        out.append(len(CALLS))
+    return out
+
+
+class Descriptor:
+    def __get__(self, instance, owner):
+        CALLS.append(1)
+        return len(CALLS)
+
+
+class Described:
+    seen = Descriptor()
+
+
+@nasty("shared carried unknown")
+def descriptor_records(xs):
+    return [Described().seen + x for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], Described())))
+def descriptor_of_argument(xs, d):
+    return [d.seen + x for x in xs]
+
+
+class SetItem:
+    def __init__(self):
+        self.d = {}
+
+    def __setitem__(self, key, value):
+        CALLS.append(key)
+        self.d[key] = value
+
+    def __delitem__(self, key):
+        CALLS.append(key)
+
+
+@nasty("shared carried unknown")
+def setitem_records(xs):
+    out = []
+    for x in xs:
+        s = SetItem()
+        s[x] = 1
+        out.append(len(CALLS))
+    return out
+
+
+@nasty("shared carried unknown")
+def delitem_records(xs):
+    out = []
+    for x in xs:
+        s = SetItem()
+        del s[x]
+        out.append(len(CALLS))
+    return out
+
+
+class IAdd:
+    def __iadd__(self, other):
+        CALLS.append(other)
+        return self
+
+
+@nasty("shared carried unknown")
+def iadd_records(xs):
+    out = []
+    for x in xs:
+        a = IAdd()
+        a += x
+        out.append(len(CALLS))
+    return out
+
+
+@nasty("shared carried unknown dynamic")
+def class_exchanged(xs):
+    out = []
+    for x in xs:
+        h = Holder()
+        h.__class__ = SetItem
+        h.d = {}
+        h[x] = 1
+        out.append(len(CALLS))
+    return out
+
+
+@nasty("shared carried unknown dynamic closure")
+def method_exchanged(xs):
+    out = []
+    for x in xs:
+        h = Holder()
+        h.put = double_traced
+        out.append(h.put(x))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], types.SimpleNamespace(mean=double_traced))))
+def function_in_a_namespace(xs, ns):
+    return [ns.mean(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], types.SimpleNamespace(get=double_traced))))
+def function_in_a_namespace_by_known_name(xs, ns):
+    return [ns.get(x) for x in xs]
+
+
+@nasty("shared carried unknown")
+def matched_parts(xs):
+    out = []
+    for x in xs:
+        match SHARED:
+            case {"rows": [first, *_]}:
+                first.append(x)
+                out.append(len(first))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def matched_in_own(xs, shared):
+    out = []
+    for x in xs:
+        mine = [1, [shared]]
+        match mine:
+            case [_, [inner]]:
+                inner.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def guard_binds_before_the_next_case(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        match x:
+            case 1 if (mine := shared) and x > 5:
+                pass
+            case _:
+                mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("carried")
+def bound_in_an_assert(xs):
+    last = 0
+    out = []
+    for x in xs:
+        if x > 1:
+            last = x
+        out.append(last)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def star_args_hold_shared(xs, shared):
+    def fill(*lists, n):
+        lists[0].append(n)
+
+    out = []
+    for x in xs:
+        fill(shared, n=x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], {"target": [0]})))
+def double_star_holds_shared(xs, options):
+    def fill(target, n=1):
+        target.append(n)
+
+    out = []
+    for x in xs:
+        fill(**options)
+        out.append(len(options["target"]) + x)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [[0]])))
+def starred_in_display(xs, lists):
+    out = []
+    for x in xs:
+        mine = [*lists]
+        mine[0].append(x)
+        out.append(len(lists[0]))
+    return out
+
+
+@nasty("shared carried unknown")
+def default_of_a_local_function(xs):
+    def remembering(n, seen=[]):
+        seen.append(n)
+        return len(seen)
+
+    return [remembering(x) for x in xs]
+
+
+@nasty("shared carried unknown scope")
+def nonlocal_in_a_local_function(xs):
+    count = 0
+
+    def bump(n):
+        nonlocal count
+        count += n
+        return count
+
+    return [bump(x) for x in xs]
+
+
+class Meta(type):
+    def __call__(cls, *args):
+        CALLS.append(args)
+        return super().__call__(*args)
+
+
+class Made(metaclass=Meta):
+    def __init__(self, x):
+        self.x = x
+
+
+@nasty("shared carried unknown")
+def metaclass_records(xs):
+    return [Made(x).x for x in xs]
+
+
+class Pickled:
+    def __init__(self, x):
+        self.x = x
+
+    def __reduce__(self):
+        CALLS.append("reduced")
+        return Pickled, (self.x,)
+
+
+@nasty(EITHER)
+def pickling_is_seen(xs):
+    return [Pickled(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], [Pickled(1)])))
+def pickling_of_input_is_seen(xs, ps):
+    out = []
+    for x in xs:
+        out.append(ps[0].x + x)
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], {"a": [0]})))
+def shared_from_get(xs, cfg):
+    out = []
+    for x in xs:
+        mine = cfg.get("a", [])
+        mine.append(x)
+        out.append(len(mine))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], {"a": [0]})))
+def shared_from_setdefault(xs, cfg):
+    out = []
+    for x in xs:
+        mine = {}
+        mine.update(cfg)
+        mine["a"].append(x)
+        out.append(len(cfg["a"]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_from_reduce(xs, shared):
+    out = []
+    for x in xs:
+        mine = functools.reduce(lambda a, b: shared, [1, 2])
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", EITHER)
+def shared_from_map(xs):
+    out = []
+    for x in xs:
+        for mine in map(lambda v: CALLS, [1]):
+            mine.append(x)
+        out.append(len(CALLS))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_from_sum(xs, shared):
+    out = []
+    for x in xs:
+        mine = sum([], shared)
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_from_next(xs, shared):
+    out = []
+    for x in xs:
+        mine = next(iter([shared]))
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_from_zip(xs, shared):
+    out = []
+    for x in xs:
+        for mine, _ in zip([shared], [1]):
+            mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_from_itemgetter(xs, shared):
+    out = []
+    for x in xs:
+        mine = max([[shared, 1]], key=operator.itemgetter(1))[0]
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("world unknown shared carried")
+def gzip_is_written(xs):
+    import gzip
+
+    for x in xs:
+        with gzip.open("all.txt.gz", "wt") as f:
+            f.write(str(x))
+
+
+@nasty("unknown world shared carried", args=given(lambda: ([3, 1, 2], {"a": double_traced})))
+def functions_in_a_dictionary(xs, functions):
+    return [pd.Series([x]).agg(functions).sum() for x in xs]
+
+
+@nasty("unknown world shared carried")
+def functions_in_a_display(xs):
+    return [pd.DataFrame({"a": [x]}).agg({"a": double_traced}).shape[0] for x in xs]
+
+
+@nasty("carried")
+def output_before_a_failing_store(xs):
+    d = {}
+    for x in xs:
+        d[x] += noisy(x)
+    return d
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], {3: None})))
+def output_before_a_failing_append(xs, d):
+    for x in xs:
+        d[x].append(noisy(x))
+    return d
+
+
+class Base:
+    def __init__(self, items):
+        self.items = items
+
+
+class Derived(Base):
+    def __init__(self, items):
+        super().__init__(items)
+        self.n = 0
+
+    def grow(self, x):
+        self.items.append(x)
+        self.n += 1
+        return self.n
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def super_keeps_shared(xs, shared):
+    out = []
+    for x in xs:
+        out.append(Derived(shared).grow(x))
+    return out
+
+
+@nasty(EITHER)
+def super_keeps_own(xs):
+    out = []
+    for x in xs:
+        out.append(Derived([x]).grow(x))
+    return out
+
+
+class Managed:
+    def __init__(self, thing):
+        self.thing = thing
+
+    def __enter__(self):
+        return self.thing
+
+    def __exit__(self, *args):
+        return True
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def entered_is_shared(xs, shared):
+    out = []
+    for x in xs:
+        with Managed(shared) as mine:
+            mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("carried shared unknown", args=given(lambda: ([3, 1, 2], [0])))
+def swallowed_in_the_midst(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        with Managed(1):
+            mine = shared
+            6 // (x - 1)
+            mine = []
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("carried")
+def second_manager_fails(xs):
+    out = []
+    for x in xs:
+        with Managed(1), Managed(y := 6 // (x - 1)):
+            pass
+        out.append(y)
+    return out
+
+
+@nasty("iterable carried shared", EITHER)
+def lazy_header_reads_temporary(xs):
+    a = 0
+    out = []
+    for v in (x + a for x in xs):
+        a = v
+        out.append(v)
+    return out
+
+
+@nasty("iterable carried shared")
+def lambda_in_header_reads_accumulator(xs):
+    out = []
+    for v in map(lambda x: x + len(out), xs):
+        out.append(v)
+    return out
+
+
+@nasty("iterable")
+def grouped(xs):
+    out = []
+    for key, group in itertools.groupby([1, 1, 2], key=lambda v: v % 2):
+        out.append((key, sum(group)))
+    return out
+
+
+@nasty("iterable leaves", EITHER)
+def header_prints(xs):
+    out = []
+    for v in (noisy(x) for x in xs):
+        print("body", v)
+        out.append(v)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], contextvars.ContextVar("v", default=1))))
+def context_variable_read_2(xs, var):
+    return [var.get() + x for x in xs]
+
+
+@nasty("dynamic", args=given(lambda: ([3, 1, 2], "append")))
+def attribute_by_name(xs, name):
+    out = []
+    mine = [0]
+    for x in xs:
+        out.append(getattr(mine, name)(x))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [[3, 1], [2]])))
+def sorts_by_shared_method(xs, lists):
+    out = []
+    for x in xs:
+        mine = [1, 2]
+        mine.sort(key=lists[0].append)
+        out.append(len(lists[0]))
+    return out
+
+
+@nasty(SPLIT)
+def deletes_several(xs):
+    out = []
+    for x in xs:
+        a, b = x, x + 1
+        c = a * b
+        del a, b
+        out.append(c)
+    return out
+
+
+class Private:
+    __shared = []
+
+    def __init__(self):
+        self.__own = []
+
+    def add(self, x):
+        self.__shared.append(x)
+        return len(self.__shared)
+
+    def keep(self, x):
+        self.__own.append(x)
+        return len(self.__own)
+
+
+@nasty("shared carried unknown")
+def private_class_attribute(xs):
+    return [Private().add(x) for x in xs]
+
+
+@nasty(SPLIT)
+def private_attribute(xs):
+    return [Private().keep(x) for x in xs]
+
+
+class Factory:
+    made = []
+
+    @classmethod
+    def make(cls, lists):
+        cls.made.append(lists)
+        return len(cls.made)
+
+    @staticmethod
+    def double(x):
+        return 2 * x
+
+
+@nasty("shared carried unknown")
+def classmethod_records(xs):
+    out = []
+    for x in xs:
+        mine = [x]
+        out.append(Factory.make(mine))
+    return out
+
+
+@nasty(SPLIT)
+def staticmethod_is_plain(xs):
+    return [Factory.double(x) for x in xs]
+
+
+class Color(enum.Enum):
+    RED = [1]
+
+
+@nasty("shared carried unknown")
+def value_of_a_member(xs):
+    out = []
+    for x in xs:
+        Color.RED.value.append(x)
+        out.append(len(Color.RED.value))
+    return out
+
+
+@nasty("shared carried unknown")
+def member_called(xs):
+    out = []
+    for x in xs:
+        Color(Color.RED).value.append(x)
+        out.append(len(Color.RED.value))
+    return out
+
+
+class MyError(Exception):
+    def __init__(self, thing):
+        super().__init__("mine")
+        CALLS.append(thing)
+        self.thing = thing
+
+
+@nasty("shared carried unknown")
+def error_records(xs):
+    out = []
+    for x in xs:
+        try:
+            raise MyError(x)
+        except MyError:
+            out.append(len(CALLS))
+    return out
+
+
+@dataclass
+class WithDefault:
+    name: str
+    other: Ident = Ident([])
+
+
+@nasty("shared carried unknown")
+def default_of_a_dataclass(xs):
+    out = []
+    for x in xs:
+        w = WithDefault("a")
+        w.other.items.append(x)
+        out.append(len(w.other.items))
+    return out
+
+
+@nasty(EITHER)
+def plain_dataclass(xs):
+    out = []
+    for x in xs:
+        r = Record("mine", [x])
+        r.values.append(2)
+        out.append(r)
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def default_of_a_lambda_changes(xs, shared):
+    out = []
+    for x in xs:
+        f = lambda v=[shared.append(w) for w in (1,)]: len(v)
+        out.append(f() + len(shared) + x)
+    return out
+
+
+@nasty("shared carried unknown dynamic", args=given(lambda: ([3, 1, 2], [0])))
+def annotation_changes(xs, shared):
+    out = []
+    for x in xs:
+
+        def f(v: shared.append(x)):
+            return v
+
+        out.append(f(len(shared)))
+    return out
+
+
+class Indexed:
+    def __class_getitem__(cls, item):
+        CALLS.append(item)
+        return len(CALLS)
+
+
+@nasty("shared carried unknown")
+def class_is_indexed(xs):
+    return [Indexed[x] for x in xs]
+
+
+class Asked(type):
+    def __instancecheck__(cls, thing):
+        CALLS.append(thing)
+        return len(CALLS) > 2
+
+
+class AskedFor(metaclass=Asked):
+    pass
+
+
+@nasty("shared carried unknown")
+def isinstance_records(xs):
+    return [isinstance(x, AskedFor) for x in xs]
+
+
+@nasty("shared carried unknown")
+def isinstance_of_several_records(xs):
+    return [isinstance(x, (str, AskedFor)) for x in xs]
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_through_while(xs, shared):
+    out = []
+    for x in xs:
+        a = b = c = [1]
+        n = 0
+        while n < 4:
+            a.append(x)
+            a, b, c = b, c, shared
+            n += 1
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_loop_else(xs, shared):
+    out = []
+    for x in xs:
+        mine = []
+        for y in range(x):
+            if y == 5:
+                break
+        else:
+            mine = shared
+        mine.append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_finally_of_callee(xs, shared):
+    def pick(n):
+        mine = []
+        try:
+            if n > 1:
+                return mine
+        finally:
+            if n > 2:
+                return shared
+        return mine
+
+    out = []
+    for x in xs:
+        pick(x).append(x)
+        out.append(len(shared))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [0])))
+def shared_by_ternary_in_argument(xs, shared):
+    def fill(target, n):
+        target.append(n)
+        return len(target)
+
+    return [fill(shared if x > 1 else [], x) for x in xs]
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [[0], [1]])))
+def in_place_on_a_row(xs, rows):
+    out = []
+    for x in xs:
+        for row in rows:
+            row += [x]
+        out.append(len(rows[0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], [[0], [1]])))
+def in_place_on_a_parameter(xs, rows):
+    def grown(row, n):
+        row += [n]
+        return len(row)
+
+    return [grown(rows[0], x) for x in xs]
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], np.arange(6.0).reshape(2, 3))))
+def row_of_a_transposed(xs, a):
+    out = []
+    for x in xs:
+        column = a.T[0]
+        column[0] = x
+        out.append(float(a[0, 0]))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_shared_table(xs, df):
+    out = []
+    for x in xs:
+        df.loc[0, "a"] = x
+        out.append(float(df["a"].sum()))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_copy(xs, df):
+    out = []
+    for x in xs:
+        mine = df.copy()
+        mine.loc[0, "a"] = x
+        out.append(float(mine["a"].sum()))
+    return out
+
+
+@nasty("shared carried unknown", args=given(lambda: ([3, 1, 2], pd.DataFrame({"a": [1.0, 2.0]}))))
+def located_in_a_shallow_copy(xs, df):
+    out = []
+    for x in xs:
+        mine = df.copy(deep=False)
+        mine.loc[0, "a"] = x
+        out.append(float(df["a"].sum()))
+    return out
+
+
+@nasty("carried", args=given(lambda: ([3, 1, 2], [0])))
+def del_then_read(xs, shared):
+    last = 1
+    out = []
+    for x in xs:
+        out.append(last)
+        del last
+        last = x
+    return out
+
+
+@nasty("shared carried unknown", EITHER, args=given(lambda: ([3, 1, 2], [[0]])))
+def unpacked_in_for_of_dict(xs, rows):
+    out = []
+    table = {"a": rows[0]}
+    for x in xs:
+        for key, row in table.items():
+            row.append(x)
+        out.append(len(rows[0]))
+    return out

@@ -49,7 +49,8 @@ _KINDS = {
 _CONSUMERS = frozenset({"sum", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict"})
 # Kinds of what is made before a loop that tell something about its use in it.
 _TELLING = frozenset({
-    "iterator", "generator", "file", "random", "instance", "array", "path", "range", "list", "dict", "set", "tuple",
+    "iterator", "generator", "file", "random", "instance", "array", "path", "range", "list", "dict",
+    "set", "tuple",
 })  # fmt: skip
 _DYNAMIC = frozenset({"eval", "exec", "locals", "vars", "globals", "dir", "compile", "__import__"})
 
@@ -436,7 +437,7 @@ class Analysis:
     # what else accumulators are called
 
     def aliased(self, accumulators: Sequence[str]) -> frozenset[str]:
-        """Other names that may stand for what a loop fills, or for what holds it, as far as assignments tell."""
+        """Other names that may stand for what a loop fills, or for what holds it, as assignments tell."""
         key = tuple(accumulators)
         if key not in self._aliased:
             found = set(accumulators)

@@ -27,8 +27,9 @@ from clustrix_core.loops.values import (
     live_value,
 )
 
+SEED_EACH = "make a generator in each iteration, with a seed that differs: default_rng(seed + i)"
 _REMEDIES = {
-    "random-state": "make a generator in each iteration, with a seed that differs: numpy.random.default_rng(seed + i)",
+    "random-state": SEED_EACH,
     "clock": "take the time outside the loop",
     "dynamic-code": "write it plainly",
     "identity": "compare by ==",
@@ -201,6 +202,10 @@ class Calls(Files, Expressions):
             raise self.refuse(
                 "dynamic-code", name, "nobody knows which attribute it gets", "write the attribute out", at
             )
+        if name in ("isinstance", "issubclass") and len(args) == 2:
+            for value in (args[1], *map(self.expr, _parts(at, 1))):
+                if value.kind == "class" and not is_library(value.live.__module__):
+                    self.proof.check_class(value.live, self, at)
         if name == "nullcontext" and args:
             return args[0]
         if module == "numpy" and known.result in ("array", "filled"):
@@ -483,6 +488,12 @@ def _argument(at: ast.AST, place: int) -> ast.expr:
     if isinstance(at, ast.Call) and len(at.args) > place:
         return at.args[place]
     return ast.Name("out")
+
+
+def _parts(at: ast.AST, place: int) -> list[ast.expr]:
+    """What a tuple among the arguments is made of."""
+    node = _argument(at, place)
+    return node.elts if isinstance(node, ast.Tuple) else []
 
 
 def _constant_keyword(at: ast.AST, name: str) -> Any:

@@ -1,8 +1,8 @@
 """The reviewed table: what is known of calls into Python's library, NumPy, pandas and SciPy.
 
-Everything in it reads nothing but its arguments and files, changes nothing but what is said here, and gives the
-same for the same arguments. What isn't in it is unknown. The words that stand before the names say what a
-call returns:
+Everything in it reads nothing but its arguments and files, changes nothing but what is said here, and
+gives the same for the same arguments. What isn't in it is unknown. The words that stand before the names
+say what a call returns:
 
     number, text, bytes, none   immutable
     array                       an array of its own, of numbers
@@ -43,7 +43,8 @@ IMMUTABLE = frozenset({"number", "text", "bytes", "none"})
 
 _FUNCTIONS: dict[str, dict[str, str]] = {
     "builtins": {
-        "number": "abs all any bool complex divmod float hash int isinstance issubclass len ord round callable",
+        "number": "abs all any bool complex divmod float hash int isinstance issubclass len ord round "
+        "callable",
         "text": "ascii bin chr format hex oct repr str",
         "bytes": "bytes",
         "own": "slice bytearray object",
@@ -60,20 +61,20 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "math": {"number": "*", "tuple": "frexp modf"},
     "cmath": {"number": "*"},
     "operator": {
-        "new": "add sub mul truediv floordiv mod pow neg pos matmul and_ or_ xor eq ne lt le gt ge not_ truth "
-        "contains abs index inv invert lshift rshift concat countOf indexOf itemgetter attrgetter",
+        "new": "add sub mul truediv floordiv mod pow neg pos matmul and_ or_ xor eq ne lt le gt ge not_ "
+        "truth contains abs index inv invert lshift rshift concat countOf indexOf itemgetter attrgetter",
         "part": "getitem",
     },
     "statistics": {
-        "number": "mean fmean geometric_mean harmonic_mean median median_low median_high median_grouped stdev "
-        "pstdev variance pvariance covariance correlation linear_regression",
+        "number": "mean fmean geometric_mean harmonic_mean median median_low median_high median_grouped "
+        "stdev pstdev variance pvariance covariance correlation linear_regression",
         "part": "mode",
         "list": "multimode quantiles",
     },
     "itertools": {
-        "iterator": "accumulate! batched chain chain.from_iterable combinations combinations_with_replacement compress "
-        "count cycle dropwhile! filterfalse! groupby! islice pairwise permutations product repeat starmap! "
-        "takewhile! zip_longest",
+        "iterator": "accumulate! batched chain chain.from_iterable combinations "
+        "combinations_with_replacement compress count cycle dropwhile! filterfalse! groupby! islice "
+        "pairwise permutations product repeat starmap! takewhile! zip_longest",
     },
     "functools": {"part": "reduce!", "new": "partial"},
     "collections": {"dict": "OrderedDict Counter defaultdict!", "list": "deque", "new": "ChainMap"},
@@ -123,8 +124,8 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "unicodedata": {"text": "normalize name category"},
     "difflib": {"own": "SequenceMatcher get_close_matches ndiff unified_diff"},
     "clustrix_core.functions": {
-        "own": "cluster_ls cluster_find! cluster_stat cluster_exists cluster_isdir cluster_isfile cluster_glob! "
-        "cluster_du! cluster_count_files! cluster_readlink"
+        "own": "cluster_ls cluster_find! cluster_stat cluster_exists cluster_isdir cluster_isfile "
+        "cluster_glob! cluster_du! cluster_count_files! cluster_readlink"
     },
     "numpy": {
         "array": "absolute add all allclose angle any arange arccos arccosh arcsin arcsinh arctan arctan2 "
@@ -145,13 +146,14 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "issubdtype isreal iscomplex bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
         "float16 float32 float64 complex64 complex128 intp longdouble cbrt bitwise_and bitwise_or "
         "bitwise_xor bitwise_not left_shift right_shift abs pow",
-        "filled": "append array concatenate concat stack hstack vstack dstack column_stack full full_like insert "
-        "repeat tile where select pad resize delete roll take extract sort unique union1d intersect1d "
-        "setdiff1d setxor1d max min amax amin maximum minimum fmax fmin meshgrid nanmax nanmin clip "
-        "apply_along_axis! piecewise! fromfunction! copy block choose compress around round",
-        "part": "array_split asarray frombuffer ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to "
-        "broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag moveaxis ravel real reshape rot90 trim_zeros rollaxis split squeeze "
-        "swapaxes transpose vsplit ndenumerate ndindex nditer",
+        "filled": "append array concatenate concat stack hstack vstack dstack column_stack full full_like "
+        "insert repeat tile where select pad resize delete roll take extract sort unique union1d "
+        "intersect1d setdiff1d setxor1d max min amax amin maximum minimum fmax fmin meshgrid nanmax "
+        "nanmin clip apply_along_axis! piecewise! fromfunction! copy block choose compress around round",
+        "part": "array_split asarray frombuffer ascontiguousarray atleast_1d atleast_2d atleast_3d "
+        "broadcast_to broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag "
+        "moveaxis ravel real reshape rot90 trim_zeros rollaxis split squeeze swapaxes transpose vsplit "
+        "ndenumerate ndindex nditer",
         "own": "dtype finfo iinfo poly1d",
         "context": "errstate printoptions",
         "none": "copyto~ fill_diagonal~ put~ putmask~ place~",
@@ -164,9 +166,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "numpy.random": {"random": "default_rng SeedSequence RandomState Generator PCG64 MT19937 Philox SFC64"},
     "numpy.lib.stride_tricks": {"part": "sliding_window_view"},
     "pandas": {
-        "new": "DataFrame Series Index MultiIndex Categorical concat merge merge_asof crosstab pivot_table cut "
-        "qcut get_dummies melt factorize unique isna isnull notna notnull "
-        "date_range period_range timedelta_range Timestamp Timedelta Period Interval json_normalize NamedAgg",
+        "new": "DataFrame Series Index MultiIndex Categorical concat merge merge_asof crosstab pivot_table "
+        "cut qcut get_dummies melt factorize unique isna isnull notna notnull date_range period_range "
+        "timedelta_range Timestamp Timedelta Period Interval json_normalize NamedAgg",
         "part": "to_numeric to_datetime to_timedelta",
         "own": "read_csv read_table read_fwf read_json read_parquet read_feather read_excel read_pickle",
     },
@@ -177,17 +179,18 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "scipy.fftpack": {"array": "fft ifft rfft irfft fft2 ifft2 dct idct fftfreq"},
     "scipy.ndimage": {
-        "array": "affine_transform binary_closing binary_dilation binary_erosion binary_fill_holes binary_opening "
-        "center_of_mass convolve convolve1d correlate distance_transform_edt extrema find_objects gaussian_filter "
-        "gaussian_filter1d gaussian_gradient_magnitude gaussian_laplace generate_binary_structure "
-        "generic_filter! grey_closing grey_dilation grey_erosion grey_opening histogram label laplace "
-        "labeled_comprehension! map_coordinates maximum maximum_filter maximum_position mean median median_filter "
-        "minimum minimum_filter minimum_position percentile_filter prewitt rank_filter rotate shift sobel "
-        "standard_deviation sum sum_labels uniform_filter uniform_filter1d variance watershed_ift white_tophat zoom",
+        "array": "affine_transform binary_closing binary_dilation binary_erosion binary_fill_holes "
+        "binary_opening center_of_mass convolve convolve1d correlate distance_transform_edt extrema "
+        "find_objects gaussian_filter gaussian_filter1d gaussian_gradient_magnitude gaussian_laplace "
+        "generate_binary_structure generic_filter! grey_closing grey_dilation grey_erosion grey_opening "
+        "histogram label laplace labeled_comprehension! map_coordinates maximum maximum_filter "
+        "maximum_position mean median median_filter minimum minimum_filter minimum_position "
+        "percentile_filter prewitt rank_filter rotate shift sobel standard_deviation sum sum_labels "
+        "uniform_filter uniform_filter1d variance watershed_ift white_tophat zoom",
     },
     "scipy.signal": {
-        "array": "bessel bilinear butter cheby1 cheby2 chirp coherence convolve correlate correlation_lags csd "
-        "decimate deconvolve detrend ellip fftconvolve filtfilt find_peaks firwin freqz gausspulse "
+        "array": "bessel bilinear butter cheby1 cheby2 chirp coherence convolve correlate correlation_lags "
+        "csd decimate deconvolve detrend ellip fftconvolve filtfilt find_peaks firwin freqz gausspulse "
         "hilbert iirfilter iirnotch istft lfilter lfilter_zi lombscargle medfilt medfilt2d oaconvolve "
         "peak_prominences peak_widths periodogram resample resample_poly savgol_filter sawtooth sosfilt "
         "sosfiltfilt sosfreqz spectrogram square stft argrelextrema! argrelmax argrelmin welch wiener "
@@ -202,9 +205,10 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "ttest_rel variation wasserstein_distance wilcoxon zscore jarque_bera binomtest boxcox",
     },
     "scipy.optimize": {
-        "own": "approx_fprime! bisect! brenth! brentq! check_grad! curve_fit! fixed_point! fmin! fmin_bfgs! "
-        "fmin_cg! fmin_l_bfgs_b! fmin_powell! fsolve! least_squares! leastsq! linear_sum_assignment linprog lsq_linear "
-        "minimize! minimize_scalar! newton! nnls ridder! root! root_scalar! toms748! brent! golden! brute!",
+        "own": "approx_fprime! bisect! brenth! brentq! check_grad! curve_fit! fixed_point! fmin! "
+        "fmin_bfgs! fmin_cg! fmin_l_bfgs_b! fmin_powell! fsolve! least_squares! leastsq! "
+        "linear_sum_assignment linprog lsq_linear minimize! minimize_scalar! newton! nnls ridder! root! "
+        "root_scalar! toms748! brent! golden! brute!",
     },
     "scipy.integrate": {
         "own": "cumulative_simpson cumulative_trapezoid dblquad! fixed_quad! nquad! odeint! quad! quad_vec! "
@@ -217,56 +221,64 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "scipy.spatial": {"new": "ConvexHull Delaunay KDTree cKDTree Voronoi procrustes"},
     "scipy.spatial.distance": {
-        "array": "braycurtis canberra cdist! chebyshev cityblock correlation cosine euclidean hamming jaccard "
-        "mahalanobis minkowski pdist! sqeuclidean squareform"
+        "array": "braycurtis canberra cdist! chebyshev cityblock correlation cosine euclidean hamming "
+        "jaccard mahalanobis minkowski pdist! sqeuclidean squareform"
     },
     "scipy.cluster.hierarchy": {"array": "cophenet fcluster linkage"},
     "scipy.sparse": {
-        "new": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack vstack identity"
+        "new": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack "
+        "vstack identity"
     },
     "scipy.sparse.linalg": {"own": "spsolve expm"},
 }
 
 _RANDOM = (
-    "beta binomial bytes chisquare choice dirichlet exponential f gamma geometric gumbel hypergeometric integers "
+    "beta binomial bytes chisquare choice dirichlet exponential f gamma geometric gumbel hypergeometric "
+    "integers "
     "laplace logistic lognormal logseries multinomial multivariate_normal negative_binomial normal pareto "
     "permutation permuted poisson power random rayleigh standard_cauchy standard_exponential standard_gamma "
-    "standard_normal standard_t triangular uniform vonmises wald weibull zipf randint rand randn random_sample "
-    "gauss betavariate expovariate gammavariate getrandbits lognormvariate normalvariate paretovariate randbytes "
+    "standard_normal standard_t triangular uniform vonmises wald weibull zipf randint rand randn "
+    "random_sample "
+    "gauss betavariate expovariate gammavariate getrandbits lognormvariate normalvariate paretovariate "
+    "randbytes "
     "randrange vonmisesvariate weibullvariate spawn"
 )
 
 _METHODS: dict[str, str] = {
     # Of text, numbers, dates, patterns and paths.
     "text": "capitalize casefold center expandtabs format format_map join ljust lower lstrip removeprefix "
-    "removesuffix replace! rjust rstrip strip swapcase title translate upper zfill decode hex hexdigest isoformat "
-    "strftime as_posix read_text sub! expand to_string ctime as_uri",
+    "removesuffix replace! rjust rstrip strip swapcase title translate upper zfill decode hex hexdigest "
+    "isoformat strftime as_posix read_text sub! expand to_string ctime as_uri",
     "bytes": "encode to_bytes read_bytes digest tobytes",
-    "number": "bit_count bit_length conjugate count endswith find index is_integer isalnum isalpha isascii isdecimal "
-    "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper rfind rindex startswith "
-    "isdisjoint issubset issuperset date exists is_absolute is_dir is_file is_symlink is_relative_to match end start total_seconds "
-    "timestamp toordinal weekday isoweekday item as_integer_ratio hour lcm ratio quantize",
-    "list": "partition rpartition split rsplit splitlines groups span readlines~ tolist to_list most_common fromkeys",
+    "number": "bit_count bit_length conjugate count endswith find index is_integer isalnum isalpha isascii "
+    "isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper rfind rindex "
+    "startswith isdisjoint issubset issuperset date exists is_absolute is_dir is_file is_symlink "
+    "is_relative_to match end start total_seconds timestamp toordinal weekday isoweekday item "
+    "as_integer_ratio hour lcm ratio quantize",
+    "list": "partition rpartition split rsplit splitlines groups span readlines~ tolist to_list "
+    "most_common fromkeys",
     "dict": "to_dict",
-    "own": "astimezone timetuple isocalendar utcoffset groupdict findall finditer fullmatch search absolute "
-    "expanduser joinpath iterdir glob! rglob! relative_to resolve stat walk with_name with_stem with_suffix hexversion "
-    "elements",
+    "own": "astimezone timetuple isocalendar utcoffset groupdict findall finditer fullmatch search "
+    "absolute expanduser joinpath iterdir glob! rglob! relative_to resolve stat walk with_name with_stem "
+    "with_suffix hexversion elements",
     "part": "get group keys values items",
     "new": "copy union intersection difference symmetric_difference",
     # Of arrays and tables.
-    "array": "all any argmax argmin argpartition argsort between corr corrwith count cov cdf cumcount duplicated eq fit "
-    "floordiv ge gt isf isin isna isnull kurt le logcdf logpdf lt mad mean memory_usage mod ne nonzero notna notnull nunique "
-    "pct_change pdf pmf ppf ptp quantile rank round searchsorted sem sf skew std todense toarray trace var",
-    "filled": "clip cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! assign! bfill "
-    "combine_first cummax cummin describe diff div divide drop drop_duplicates dropna ewm expanding explode ffill "
-    "fillna idxmax idxmin interpolate join map! median melt merge mode mul multiply nlargest nsmallest pivot "
-    "pivot_table pow radd reindex rename! reset_index rolling set_index shift size sort_index sort_values stack sub "
-    "transform! truediv unique unstack value_counts where to_records resample dt tail_sum filter! get_group flatten",
-    "view": "astype ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows itertuples to_frame "
-    "pipe! loc to_numpy xs",
+    "array": "all any argmax argmin argpartition argsort between corr corrwith count cov cdf cumcount "
+    "duplicated eq fit floordiv ge gt isf isin isna isnull kurt le logcdf logpdf lt mad mean memory_usage "
+    "mod ne nonzero notna notnull nunique pct_change pdf pmf ppf ptp quantile rank round searchsorted sem "
+    "sf skew std todense toarray trace var",
+    "filled": "clip cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! "
+    "assign! bfill combine_first cummax cummin describe diff div divide drop drop_duplicates dropna ewm "
+    "expanding explode ffill fillna idxmax idxmin interpolate join map! median melt merge mode mul "
+    "multiply nlargest nsmallest pivot pivot_table pow radd reindex rename! reset_index rolling set_index "
+    "shift size sort_index sort_values stack sub transform! truediv unique unstack value_counts where "
+    "to_records resample dt tail_sum filter! get_group flatten",
+    "view": "astype ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows "
+    "itertuples to_frame pipe! loc to_numpy xs",
     # Those that change what they are called on.
-    "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! fill close "
-    "rotate subtract_ resize put setflags itemset writelines flush shuffle seed setstate",
+    "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! "
+    "fill close rotate subtract_ resize put setflags itemset writelines flush shuffle seed setstate",
     "part~": "pop popleft popitem setdefault setdefault_ getvalue",
     "number~": "write seek tell",
     "text~": "read readline",
@@ -298,8 +310,9 @@ IN_THE_WAY: dict[str, tuple[str, str]] = {
 
 NAMED_IN_THE_WAY: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
-        ("builtins.eval", "builtins.exec", "builtins.compile", "builtins.globals", "builtins.locals", "builtins.vars",
-         "builtins.dir", "builtins.__import__", "importlib.import_module", "builtins.breakpoint"),
+        ("builtins.eval", "builtins.exec", "builtins.compile", "builtins.globals", "builtins.locals",
+         "builtins.vars", "builtins.dir", "builtins.__import__", "importlib.import_module",
+         "builtins.breakpoint"),
         ("dynamic-code", "can reach everything"),
     ),
     "builtins.setattr": ("mutates-shared", "changes an object"),
@@ -356,24 +369,29 @@ _LEFT_OUT = {
 
 # Functions that open files, as `open` does.
 OPENING = frozenset({
-    ("gzip", "open"), ("bz2", "open"), ("lzma", "open"), ("_io", "open"), ("clustrix_core.functions", "cluster_open"),
+    ("gzip", "open"), ("bz2", "open"), ("lzma", "open"), ("_io", "open"),
+    ("clustrix_core.functions", "cluster_open"),
 })  # fmt: skip
 
 # The places of the arrays into which results are written, where the functions themselves don't tell.
 OUTPUT_PLACES = {"dot": 2, "concatenate": 2, "take": 3, "vdot": 2}
 METHOD_OUTPUTS = {
-    "all": 1, "any": 1, "argmax": 1, "argmin": 1, "clip": 2, "cumprod": 2, "cumsum": 2, "dot": 1, "max": 1, "mean": 2,
-    "min": 1, "prod": 2, "ptp": 1, "round": 1, "std": 2, "sum": 2, "take": 2, "trace": 4, "var": 2, "random": 2,
+    "all": 1, "any": 1, "argmax": 1, "argmin": 1, "clip": 2, "cumprod": 2, "cumsum": 2, "dot": 1,
+    "max": 1, "mean": 2,
+    "min": 1, "prod": 2, "ptp": 1, "round": 1, "std": 2, "sum": 2, "take": 2, "trace": 4, "var": 2,
+    "random": 2,
     "standard_normal": 2, "standard_exponential": 3, "standard_gamma": 3,
 }  # fmt: skip
 
 # Names of arguments that are called.
 CALLED_KEYWORDS = frozenset({
-    "key", "func", "fun", "jac", "hess", "aggfunc", "repl", "callback", "converters", "date_parser", "object_hook",
+    "key", "func", "fun", "jac", "hess", "aggfunc", "repl", "callback", "converters", "date_parser",
+    "object_hook",
     "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "events",
 })  # fmt: skip
 _CALLED_AT = {
-    "accumulate": (1,), "groupby": (1,), "sub": (1,), "subn": (1,), "cdist": (2,), "pdist": (1,), "reduce": (0,),
+    "accumulate": (1,), "groupby": (1,), "sub": (1,), "subn": (1,), "cdist": (2,), "pdist": (1,),
+    "reduce": (0,),
     "generic_filter": (1,), "labeled_comprehension": (3,), "argrelextrema": (1,), "merge": (),
     **dict.fromkeys(("max", "min", "sorted", "sort", "nlargest", "nsmallest", "dumps"), ()),
     **dict.fromkeys(("cluster_find", "cluster_glob", "cluster_du", "cluster_count_files", "brute"), ()),

@@ -31,17 +31,19 @@ if TYPE_CHECKING:
 _AS_CALLED = frozenset({
     "__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__enter__", "__exit__",
     "__call__", "__setitem__", "__delitem__", "__annotate__", "__annotate_func__", "__set_name__",
-    "__iadd__", "__isub__", "__imul__", "__imatmul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__",
+    "__iadd__", "__isub__", "__imul__", "__imatmul__", "__itruediv__", "__ifloordiv__", "__imod__",
+    "__ipow__",
     "__ilshift__", "__irshift__", "__iand__", "__ixor__", "__ior__", "__aenter__", "__aexit__", "__aiter__",
 })  # fmt: skip
 # What these give is something new.
 _MAKERS = frozenset(
     f"__{side}{name}__"
-    for name in ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and",
+    for name in ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift",
+    "and",
                  "xor", "or", "divmod")
     for side in ("", "r")
-) | {"__neg__", "__pos__", "__abs__", "__invert__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__",
-     "__round__", "__trunc__", "__floor__", "__ceil__"}  # fmt: skip
+) | {"__neg__", "__pos__", "__abs__", "__invert__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__",
+     "__ge__", "__round__", "__trunc__", "__floor__", "__ceil__"}  # fmt: skip
 _SURPRISES = (
     "__del__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__", "__reduce__", "__reduce_ex__",
     "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__copy__", "__deepcopy__",
@@ -52,11 +54,14 @@ _GENERATED = frozenset({
     "__replace__", "_replace",
 })  # fmt: skip
 _BUILT_ON = frozenset({
-    "builtins", "collections", "abc", "enum", "typing", "typing_extensions", "numpy", "pandas", "pathlib", "datetime",
-    "decimal", "fractions", "numbers", "string", "contextlib", "json", "dataclasses", "_collections_abc", "types",
+    "builtins", "collections", "abc", "enum", "typing", "typing_extensions", "numpy", "pandas",
+    "pathlib", "datetime",
+    "decimal", "fractions", "numbers", "string", "contextlib", "json", "dataclasses",
+    "_collections_abc", "types",
 })  # fmt: skip
 _KNOWN_MEMBERS = (
-    BuiltinFunctionType, ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType,
+    BuiltinFunctionType, ClassMethodDescriptorType, GetSetDescriptorType, MemberDescriptorType,
+    MethodDescriptorType,
     WrapperDescriptorType, FunctionType, staticmethod, classmethod, property, type,
 )  # fmt: skip
 _ATOMS = (int, float, complex, str, bytes, type(None), enum.Enum)

@@ -26,7 +26,8 @@ from clustrix_core.loops.values import (
 )
 
 OPERATORS = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.MatMult: "matmul", ast.Div: "truediv", ast.Mod: "mod",
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.MatMult: "matmul", ast.Div: "truediv",
+    ast.Mod: "mod",
     ast.Pow: "pow", ast.LShift: "lshift", ast.RShift: "rshift", ast.BitOr: "or", ast.BitXor: "xor",
     ast.BitAnd: "and", ast.FloorDiv: "floordiv",
 }  # fmt: skip
@@ -260,6 +261,8 @@ class Expressions(State):
                 if isinstance(member, FunctionType):
                     return self.proof.call(member, [base, Value()], {}, self, node)
                 return Value()
+            case "class" if not is_library(base.live.__module__):
+                self.unknown_call(node.value, node)
             case "":
                 if base.own == OWN:
                     self.facts.by_name("__getitem__", OWN)
@@ -312,7 +315,31 @@ class Expressions(State):
     # functions and generators
 
     def of_Lambda(self, node: ast.Lambda) -> Value:
+        self.defaults_of(node.args)
         return Value(SHARED, "function", UNKNOWN, (node, self))
+
+    def defaults_of(self, arguments: ast.arguments) -> None:
+        """What is computed when a function is made."""
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if default is not None:
+                self.expr(default)
+        named = (
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            arguments.vararg,
+            arguments.kwarg,
+        )
+        for one in named:
+            if one is not None and one.annotation is not None:
+                self.annotation(one.annotation)
+
+    def annotation(self, node: ast.expr) -> None:
+        """Python computes annotations, unless it is told not to."""
+        if any(isinstance(inner, (ast.Call, ast.NamedExpr)) for inner in ast.walk(node)):
+            raise self.refuse(
+                "dynamic-code", spelled(node), "an annotation calls something", "leave it out", node
+            )
 
     def of_Yield(self, node: ast.Yield) -> Value:
         if node.value is not None:

@@ -59,7 +59,7 @@ class Facts:
             self.assumptions.append(text)
 
     def by_name(self, name: str, own: int) -> None:
-        """A method is taken for what its name says, and to give something that is the code's own by so much."""
+        """A method is taken for what its name says, and to give something that is so much the code's own."""
         self.methods[name] = max(own, self.methods.get(name, own))
 
     def walked(self, function: FunctionType) -> None:

@@ -7,7 +7,7 @@ import inspect
 from types import FunctionType, MethodType
 
 from clustrix_core.loops import calls
-from clustrix_core.loops.calling import LOGGING, Calls
+from clustrix_core.loops.calling import LOGGING, SEED_EACH, Calls
 from clustrix_core.loops.expressions import class_member
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.syntax import root, spelled
@@ -15,7 +15,8 @@ from clustrix_core.loops.values import NONE, NUMBER, OUTER, OWN, SHARED, UNKNOWN
 
 # Of these kinds it is known that a method is the one of the table.
 _CLEAR = frozenset({
-    "text", "bytes", "number", "none", "list", "dict", "set", "tuple", "file", "path", "random", "iterator", "generator",
+    "text", "bytes", "number", "none", "list", "dict", "set", "tuple", "file", "path", "random",
+    "iterator", "generator",
 })  # fmt: skip
 _GIVEN_FUNCTIONS = frozenset({"apply", "applymap", "agg", "aggregate", "map", "transform", "pipe"})
 _STREAMS = ("sys.stdout", "sys.stderr")
@@ -88,7 +89,7 @@ class Methods(Calls):
                 "random-state",
                 shared,
                 f"{shared} draws on where the iteration before has ended",
-                "make a generator in each iteration, with a seed that differs: numpy.random.default_rng(seed + i)",
+                SEED_EACH,
                 node,
             )
         if name == "partition" and base.own == SHARED and base.kind not in ("text", "bytes"):

@@ -78,7 +78,7 @@ class Files(State):
         return NONE
 
     def differs(self, node: ast.expr) -> bool:
-        """Whether an expression may give something else in each iteration; the run makes sure that it does."""
+        """Whether an expression may give something else each time; the run makes sure that it does."""
         return any(isinstance(inner, ast.Name) and inner.id in self.local for inner in ast.walk(node))
 
 

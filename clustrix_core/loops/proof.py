@@ -1,8 +1,8 @@
 """Proofs that code neither changes what others see nor depends on when it runs.
 
 A walk follows code in its order and keeps, for each local name, how much of the value is the code's own. What
-is shared is never changed, what is own may be. Calls are looked up in the table, or walked in turn. What can't
-be told is refused.
+is shared is never changed, what is own may be. Calls are looked up in the table, or walked in turn. What
+can't be told is refused.
 """
 
 from __future__ import annotations

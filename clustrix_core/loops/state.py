@@ -182,7 +182,8 @@ class State:
             "unknown-call",
             name,
             f"nobody knows what {name} does",
-            f'declare {name} with @independent if its calls don\'t influence each other, or use parallel="trust"',
+            f"declare {name} with @independent if its calls don't influence each other, "
+            'or use parallel="trust"',
             node,
         )
 

@@ -101,9 +101,9 @@ class Statements(Methods):
             raise self.refuse(
                 "closure", node.name, f"{node.name} is decorated", "move it to the top of the file", node
             )
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            if default is not None:
-                self.expr(default)
+        self.defaults_of(node.args)
+        if node.returns is not None:
+            self.annotation(node.returns)
         self.bind(node.name, Value(SHARED, "function", UNKNOWN, (node, self)))
 
     def do_ClassDef(self, node: ast.ClassDef) -> None:
@@ -122,7 +122,7 @@ class Statements(Methods):
         if node.value is not None:
             self.store(node.target, self.expr(node.value), node.value)
         if not isinstance(node.target, ast.Name):
-            self.expr(node.annotation)
+            self.annotation(node.annotation)
 
     def do_AugAssign(self, node: ast.AugAssign) -> None:
         target = node.target

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from clustrix_core.loops import calls
 
 SHARED, OUTER, OWN = range(3)
-"""How much of a value is the code's own: `SHARED` may be seen by others; `OUTER` is a new object that may hold
-shared ones; `OWN` is new all through, or can't change."""
+"""How much of a value is the code's own: `SHARED` may be seen by others; `OUTER` is a new object that may
+hold shared ones; `OWN` is new all through, or can't change."""
 
 UNKNOWN: Any = type("Unknown", (), {"__repr__": lambda _: "UNKNOWN"})()
 
