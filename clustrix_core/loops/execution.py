@@ -241,6 +241,9 @@ class Run:
             return "that is done on Linux only"
         if sys.gettrace() is not None and not self._runtime.always:
             return "its lines are being traced"
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and {"call", "log"} & set(numpy.geterr().values()):
+            return "NumPy calls a function for errors"
         if self._loop.facts.writes and any(hasattr(leaf, "__next__") for leaf in self._leaves):
             return "what it goes through may see the files that it writes"
         for leaf, (_, new) in zip(self._leaves, self._loop.leaves, strict=True):

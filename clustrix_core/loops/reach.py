@@ -185,8 +185,9 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
+        kind: Any = type(value)
         for name, one in getattr(value, "__dict__", {}).items():
-            if name in self._facts.methods and callable(one):
+            if name in _functions(kind) or (name in self._facts.methods and callable(one)):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
 
     def _check_array(self, value: Any) -> None:
@@ -196,6 +197,12 @@ class Reach:
         for kind in kinds - ATOMS:
             if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
+
+
+@cache
+def _functions(cls: type) -> frozenset[str]:
+    """The names of the functions of a class of the user's."""
+    return frozenset(name for owner in cls.__mro__ for name, one in vars(owner).items() if callable(one))
 
 
 def _is_array(value: Any) -> bool:
