@@ -1,7 +1,7 @@
 """Loops that run in parallel by themselves, where that is safe.
 
-`explain` tells which loops of a function can be split, and why the others can't; `split` makes a function that
-splits them; `independent` declares what can't be proved. Each name is imported when it is first used.
+`explain` tells which loops of a function can be split, and why the others can't; `split` makes a function
+that splits them; `independent` declares what can't be proved. Each name is imported when it is first used.
 """
 
 from __future__ import annotations

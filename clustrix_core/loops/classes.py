@@ -50,8 +50,8 @@ _SURPRISES = (
 )  # fmt: skip
 _WRITTEN_BY_DATACLASSES = ("__setattr__", "__delattr__", "__getstate__", "__setstate__")
 _GENERATED = frozenset({
-    *_WRITTEN_BY_DATACLASSES, "__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__",
-    "__replace__", "_replace",
+    *_WRITTEN_BY_DATACLASSES, "__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__",
+    "__hash__", "__replace__", "_replace",
 })  # fmt: skip
 _BUILT_ON = frozenset({
     "builtins", "collections", "abc", "enum", "typing", "typing_extensions", "numpy", "pandas",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from types import CellType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from clustrix_core.loops.facts import Facts
@@ -59,7 +59,7 @@ class Guards:
         if changed:
             return f"{changed} has changed since the function was analysed"
         for names, name, live in self._names:
-            if _found(names, name) is not live:
+            if names.get(name, UNKNOWN) is not live:
                 return f"{name} has changed since the function was analysed"
         for function, state in self._functions.values():
             if any(one is not other for one, other in zip(_state(function), state, strict=True)):
@@ -68,16 +68,6 @@ class Guards:
             if any(vars(cls).get(name) is not member for name, member in members.items()):
                 return f"{cls.__qualname__} has changed since the function was analysed"
         return ""
-
-
-def _found(names: dict[str, Any], name: str) -> Any:
-    found = names.get(name, UNKNOWN)
-    if not isinstance(found, CellType):
-        return found
-    try:
-        return found.cell_contents
-    except ValueError:  # it is empty
-        return UNKNOWN
 
 
 def _state(function: FunctionType) -> tuple[Any, ...]:

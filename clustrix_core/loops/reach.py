@@ -186,9 +186,9 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
-        own = getattr(value, "__dict__", {})
-        for name in own.keys() & (self._functions(type(value)) | self._facts.methods.keys()):
-            if callable(own[name]):
+        own, of_class = getattr(value, "__dict__", {}), self._functions(type(value))
+        for name in own.keys() & (of_class | self._facts.methods.keys()):
+            if name in of_class or callable(own[name]):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
 
     def _functions(self, cls: type) -> set[str]:
