@@ -20,7 +20,7 @@ def place_of(place: object) -> object:
 
 
 def escape_times(row: int, width: int) -> int:
-    """Some thousandths of a second in Python, for each 1,000."""
+    """Some hundredth of a second, for a width of 1,500."""
     total = 0
     for column in range(width):
         point, value = complex(-2 + 3 * column / width, -1.5 + row / 133), 0j
@@ -47,12 +47,12 @@ def uneven_image(rows: int) -> list[int]:
     """A few rows take a hundred times as long as the others."""
     counts = []
     for row in range(rows):
-        counts.append(escape_times(row, 15000 if row % 50 == 49 else 150))
+        counts.append(escape_times(row, 15_000 if row % 50 == 49 else 150))
     return counts
 
 
 def uneven_image_by_joblib(rows: int) -> list[int]:
-    return in_parallel(escape_times, [(row, 15000 if row % 50 == 49 else 150) for row in range(rows)])
+    return in_parallel(escape_times, [(row, 15_000 if row % 50 == 49 else 150) for row in range(rows)])
 
 
 def resampled(data: Any, seed: int) -> float:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import pty
+import re
+import subprocess
+import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -88,3 +94,35 @@ def test_checking_computes_both_ways() -> None:
 def test_a_plan_splits_where_there_is_no_source() -> None:
     there = pickle.loads(cloudpickle.dumps(plan(squares)))
     assert always(there)(range(20)) == squares(range(20))
+
+
+PROGRESS = """
+import time
+from clustrix_core.loops import independent, split
+@independent
+def nap(number):
+    time.sleep(0.05)
+    return number
+def naps(count):
+    found = []
+    for number in range(count):
+        found.append(nap(number))
+    return found
+assert split(naps, workers=2, progress=True)(80) == list(range(80))
+"""
+
+
+def test_progress_is_shown_at_a_terminal_only(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PROGRESS)
+    quiet = subprocess.run([sys.executable, str(script)], capture_output=True, timeout=60)
+    assert (quiet.returncode, quiet.stderr) == (0, b"")
+    terminal, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stderr=slave, env={**os.environ, "TERM": "xterm"}
+    )
+    assert process.wait(60) == 0
+    shown = os.read(terminal, 1 << 16)
+    os.close(slave)
+    os.close(terminal)
+    assert re.search(rb"\[#+ +\] +\d+% the loop in naps", shown)

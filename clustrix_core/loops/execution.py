@@ -29,6 +29,7 @@ from clustrix_core.loops.guards import Guards
 from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, changeable
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
+from clustrix_core.meter import Meter, bar
 
 TASTE = 0.002  # seconds of iterations that are timed at least before a loop is split
 SHORT = 2e-6  # seconds of an iteration that counting them makes slower
@@ -81,6 +82,16 @@ def _methods(loop: Loop) -> dict[str, set[str]]:
     return found
 
 
+def loop_meter(name: str) -> Meter:
+    """Tells how far a loop is."""
+
+    def line(done: int, total: int | None, seconds: float) -> str:
+        counted = f"{bar(done, total)} {name}" if total else f"{name}: {done:,} iterations"
+        return f"{counted}, {seconds:.0f} s"
+
+    return Meter(line)
+
+
 class Runtime:
     """What the rewritten function calls.
 
@@ -90,9 +101,19 @@ class Runtime:
         workers: how many iterations are computed at the same time.
         mode: that of `split`.
         always: split whatever can be, worth it or not.
+        progress: show how far a loop is that is split.
     """
 
-    def __init__(self, parts: list[Part], sources: Sources, workers: int, mode: Any, always: bool) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        sources: Sources,
+        workers: int,
+        mode: Any,
+        always: bool,
+        progress: bool = False,
+    ) -> None:
+        self.progress = progress
         self.parts, self.sources, self.workers = parts, sources, max(workers, 1)
         self.mode, self.always = mode, always
         self._never = workers < 2 and not always and mode not in ("check", "require")
@@ -370,6 +391,8 @@ class Run:
         _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
         given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
         waiting: deque[Order] = deque()
+        meter = loop_meter(self._part.name) if self._runtime.progress else None
+        done, total = 0, self._left
         try:
             while True:
                 self._give(made, given, waiting)
@@ -385,12 +408,19 @@ class Run:
                     self._ended = True
                     for order in given.pop(copy):
                         order.lost = True
+                if meter is not None and meter.progress is not None:
+                    meter.progress(done, total)
                 if first.data or first.lost:
+                    if meter is not None:
+                        meter.clear()  # its output comes now
+                    done += first.count
                     go_on = yield from self._take_over(it, waiting.popleft())
                     if not go_on:
                         break
         finally:
             made.end()
+            if meter is not None:
+                meter.clear()
 
     def _copies(self, it: Iterator[Any], count: int) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]

@@ -82,7 +82,9 @@ def unanalysable(function: Any, sources: Sources) -> str:
     return ""
 
 
-def split(function: Any, *, workers: int, mode: Mode = True, always: bool = False) -> Callable[..., Any]:
+def split(
+    function: Any, *, workers: int, mode: Mode = True, always: bool = False, progress: bool = False
+) -> Callable[..., Any]:
     """Make a function whose independent loops run in parallel, with the results of the serial ones.
 
     Args:
@@ -92,6 +94,7 @@ def split(function: Any, *, workers: int, mode: Mode = True, always: bool = Fals
             to take it for granted that what can't be proved is independent; `"check"`, to compute each
             iteration in both ways, for an error where those differ.
         always: split whatever can be, worth it or not.
+        progress: show how far a loop is that is split, where somebody looks.
 
     Raises:
         LoopError: a loop can't be split, and it is required.
@@ -103,7 +106,9 @@ def split(function: Any, *, workers: int, mode: Mode = True, always: bool = Fals
     if mode is False:
         return target  # type: ignore[no-any-return]
     if isinstance(target, MethodType):
-        inner = split(Plan(target.__func__, given.sources), workers=workers, mode=mode, always=always)
+        inner = split(
+            Plan(target.__func__, given.sources), workers=workers, mode=mode, always=always, progress=progress
+        )
         return MethodType(inner, target.__self__)
     reason = unanalysable(target, given.sources)
     if reason:
@@ -114,7 +119,7 @@ def split(function: Any, *, workers: int, mode: Mode = True, always: bool = Fals
     analysis = Analysis(target, node, given.sources, mode == "trust")
     if mode == "require":
         _require(target, [loop.verdict for loop in analysis.loops])
-    made: Callable[..., Any] = _made(analysis, given.sources, workers, mode, always)
+    made: Callable[..., Any] = _made(analysis, given.sources, workers, mode, always, progress)
     return made
 
 
@@ -125,7 +130,9 @@ def _require(function: FunctionType, verdicts: list[Verdict]) -> None:
         raise LoopError(f"{function.__qualname__} has loops that can't be split:\n{lines}")
 
 
-def _made(analysis: Analysis, sources: Sources, workers: int, mode: Mode, always: bool) -> Any:
+def _made(
+    analysis: Analysis, sources: Sources, workers: int, mode: Mode, always: bool, progress: bool
+) -> Any:
     from clustrix_core.loops import rewrite
     from clustrix_core.loops.execution import Part, Runtime
 
@@ -141,7 +148,7 @@ def _made(analysis: Analysis, sources: Sources, workers: int, mode: Mode, always
     if whole is None:
         return function
     cells = {
-        rewrite.RUN: CellType(Runtime(parts, sources, workers, mode, always)),
+        rewrite.RUN: CellType(Runtime(parts, sources, workers, mode, always, progress)),
         rewrite.LOCALS: CellType(builtins.locals),
     }
     return rebuilt(function, whole, cells)
