@@ -17,10 +17,10 @@ HERE = Path(__file__).resolve().parent
 SERVERS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 BUILD = HERE.parent / "build" / "benchmarks"
 
-OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko", "loky")
+OURS = ("clustrix-core", "clustrix-local", "clustrix-ssh", "clustrix-slurm", "pydantic", "paramiko")
 THEIRS = """
 from importlib.metadata import version
-names = "fsspec", "sshfs", "asyncssh", "paramiko", "joblib", "loky", "submitit"
+names = "fsspec", "sshfs", "asyncssh", "paramiko", "joblib", "loky", "numpy", "submitit"
 print(*(f"{name} {version(name)}" for name in names), sep=", ")
 """
 

@@ -33,6 +33,9 @@ Jobs go to a cluster of the same kind: Clustrix's over SSH, while `sbatch` and s
 itself, which is in their favour; and `sbatch` brings back no result. SLURM's scheduler takes what is
 submitted in batches, so a pause of 4 s comes before each submission. loky, joblib and submitit are in the
 environment that fsspec is in.
+
+Loops have two workers, on however many cores. What is written by hand for joblib is a function for an
+iteration and `Parallel(n_jobs=2)`, with its defaults.
 """
 
 

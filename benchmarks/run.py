@@ -17,6 +17,7 @@ from pathlib import Path
 import facade
 import jobs_local
 import jobs_slurm
+import loops
 import million as million_files
 import operations
 import report
@@ -25,7 +26,7 @@ import startup
 import trees
 from environment import BUILD, HERE, facts, peers_python, say, users_python, what_is_missing
 
-PARTS = ("local", "ssh", "jobs")
+PARTS = ("local", "ssh", "jobs", "loops")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the backends against their peers.")
-    parser.add_argument("parts", nargs="*", help="some of local, ssh and jobs (default: all)")
+    parser.add_argument("parts", nargs="*", help="some of local, ssh, jobs and loops (default: all)")
     parser.add_argument("--quick", action="store_true", help="leave out the million files and the 1 GB")
     parser.add_argument("--rounds", type=int, default=9, help="7 or more (default: %(default)s)")
     parser.add_argument(
@@ -84,6 +85,8 @@ def measurements(scratch: str, peers: Path, options: argparse.Namespace) -> Iter
     if "jobs" in options.parts:
         yield from jobs_local.measure(peers, rounds)
         yield from jobs_slurm.measure(scratch, peers, rounds)
+    if "loops" in options.parts:
+        yield from loops.measure(peers, rounds)
 
 
 def make_trees(tree: str, million: str, quick: bool) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DependencyWarning,
         HostKeyError,
         JobError,
+        LoopError,
         OperationTimeoutError,
         PartialResultWarning,
         PluginDeprecationWarning,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction, cluster
     from clustrix_core.jobs.executor import ClusterExecutor
     from clustrix_core.jobs.job import Job, JobArray
+    from clustrix_core.loops.declared import independent
     from clustrix_core.models import DiskUsage, FileInfo
     from clustrix_core.profiles import configure, get_config, load_config, save_config
     from clustrix_core.stream import Stream
@@ -73,6 +75,7 @@ _EXPORTS = {
     "Job": "jobs.job",
     "JobArray": "jobs.job",
     "JobError": "errors",
+    "LoopError": "errors",
     "OperationTimeoutError": "errors",
     "PartialResultWarning": "errors",
     "PluginDeprecationWarning": "errors",
@@ -95,6 +98,7 @@ _EXPORTS = {
     "configure": "profiles",
     "get_config": "profiles",
     "hookimpl": "hookspecs",
+    "independent": "loops.declared",
     "load_config": "profiles",
     "save_config": "profiles",
 }
@@ -120,6 +124,7 @@ __all__ = [
     "Job",
     "JobArray",
     "JobError",
+    "LoopError",
     "OperationTimeoutError",
     "PartialResultWarning",
     "PluginDeprecationWarning",
@@ -143,6 +148,7 @@ __all__ = [
     "configure",
     "get_config",
     "hookimpl",
+    "independent",
     "load_config",
     "save_config",
 ]

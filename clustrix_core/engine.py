@@ -819,8 +819,10 @@ class Engine:
             if task < 0:
                 yield folder, task, b"its folder must be yours alone (mode 0700)"
                 continue
-            with self.open("%s/done/%d" % (folder, task), "rb") as file:
-                yield folder, task, b"".join(iter(lambda: file.read(1 << 20) or b"", b""))
+            with contextlib.suppress(FileNotFoundError):  # it is begun again just now
+                with self.open("%s/done/%d" % (folder, task), "rb") as file:
+                    content = b"".join(iter(lambda: file.read(1 << 20) or b"", b""))
+                yield folder, task, content
 
     def outcome_numbers(self, folder: str) -> "list[int]":
         """The tasks that have an outcome; -1 if others can write there, as outcomes are unpickled."""

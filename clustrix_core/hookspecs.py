@@ -349,7 +349,8 @@ def clustrix_job_states(jobs: list[str]) -> dict[str, list[TaskState]]:  # type:
     """Ask the scheduler about many jobs at once.
 
     Args:
-        jobs: their names.
+        jobs: their names; and `NAME_N` for tasks that have ended, as it seems: if it has forgotten them,
+            more may be known elsewhere, such as in accounts.
 
     Returns:
         The states of their tasks, by name; jobs and tasks that it doesn't know (any more) are left out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from typing import Any
 
 from clustrix import ClusterConfig, cluster, cluster_find, cluster_open
@@ -13,6 +14,19 @@ FACTOR = 2
 
 class ProblemError(Exception):
     """An exception that only this module has."""
+
+
+class PairError(Exception):
+    """One whose `__init__` takes something else than it hands on."""
+
+    def __init__(self, code: int, *, more: str) -> None:
+        super().__init__(f"{code}: {more}")
+        self.code = code
+
+
+@cluster
+def raises_pair(code: int) -> None:
+    raise PairError(code, more="more")
 
 
 @cluster
@@ -46,7 +60,7 @@ def raises_unpicklable() -> Any:
     class LocalError(Exception):
         def __init__(self) -> None:
             super().__init__("here")
-            self.lock = sys.stdout
+            self.lock = threading.Lock()
 
     raise LocalError
 
@@ -162,3 +176,100 @@ def gives(value: Any) -> Any:
 @cluster
 def raises_called(name: str) -> None:
     raise type(name, (Exception,), {})("as it likes")
+
+
+def overlaps(folder: str) -> int:
+    """How many are doing this at once, at most."""
+    import time
+
+    mark = os.path.join(folder, str(os.getpid()))
+    with open(mark, "w"):
+        pass
+    most = 0
+    for _ in range(10):
+        most = max(most, len(os.listdir(folder)))
+        time.sleep(0.01)
+    os.unlink(mark)
+    return most
+
+
+def is_stubborn(folder: str) -> None:
+    stubborn.local(folder)
+
+
+def raises_it() -> None:
+    raises_unpicklable.local()
+
+
+def leaves_a_child(file: str) -> None:
+    """Ends without a word, and leaves a process that was forked."""
+    import time
+
+    child = os.fork()
+    if not child:
+        time.sleep(30)
+        os._exit(0)
+    with open(file, "w") as pid:
+        pid.write(str(child))
+    os._exit(3)
+
+
+class SillyError(Exception):
+    """It can't say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@cluster
+def raises_silly() -> None:
+    raise SillyError
+
+
+@cluster
+def takes(given: list[int]) -> int:
+    given.append(1)
+    return len(given)
+
+
+class OnlyThere:
+    """What can't be read where it wasn't made."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if os.getpid() != state["pid"]:
+            raise ProblemError("only there")
+
+
+@cluster
+def only_there_at(number: int, bad: int) -> Any:
+    return OnlyThere() if number == bad else number
+
+
+@cluster
+def asks_inside(config: ClusterConfig, items: list[int]) -> Any:
+    array = double.map(items)
+    job = raises.submit("inside")
+    return list(array), array.results(), repr(job.exception()), [job.id[-2:] for job in array.jobs]
+
+
+@cluster
+def dies_or_naps(seconds: float) -> None:
+    import time
+
+    if not seconds:
+        os._exit(7)
+    time.sleep(seconds)
+
+
+class Thing:
+    """One whose method runs as a job."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @cluster
+    def times(self, factor: int) -> int:
+        return self.number * factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,19 @@ def test_what_a_job_needs_is_installed_once(home: Path) -> None:
     assert job.result(90)[:2] == ("1.0", "1.0")
     assert [path.stat().st_ino for path in environments(home)] == [inode]
     assert records.load(job.id).environment == str(built)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_environment_that_was_swept_is_built_again(home: Path) -> None:
+    decorated = cluster(environment="auto")(versions)
+    assert decorated()[:2] == ("1.0", "1.0")
+    [built] = environments(home)
+    shutil.rmtree(built)
+    assert decorated()[:2] == ("1.0", "1.0")
+    assert len(records.all_records()) == 2
+    os.utime(built / "clustrix-ready", (0, 0))
+    assert decorated()[:2] == ("1.0", "1.0")
+    assert (built / "clustrix-ready").stat().st_mtime > 0  # it is used, so no sweeper takes it
 
 
 @pytest.mark.usefixtures("wheels")

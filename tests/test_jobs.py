@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import venv
 import zipfile
@@ -92,6 +95,14 @@ def test_it_raises_what_the_function_raised() -> None:
     assert "runner" not in str(raised.value.__cause__)
 
 
+def test_an_exception_may_be_made_of_other_things_than_it_holds() -> None:
+    for failed in (jobs_sample.raises_pair.submit(7), jobs_sample.raises_pair.map([7]).jobs[0]):
+        with pytest.raises(jobs_sample.PairError, match="^7: more$") as raised:
+            failed.result(90)
+        assert raised.value.code == 7
+        assert "in raises_pair" in str(raised.value.__cause__)
+
+
 def test_an_exception_may_be_called_as_it_likes() -> None:
     for name in ("Cancelled", "Died", "Terminated"):
         job = jobs_sample.raises_called.submit(name)
@@ -115,7 +126,7 @@ def test_processes_that_end() -> None:
     with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
     assert "sys.exit(message)" in str(left.value.__cause__)
-    with pytest.raises(JobError, match=r"worker process ended without a word \(EXIT\(7\)\)"):
+    with pytest.raises(JobError, match=r"worker process ended without a word \(exit code 7\)"):
         jobs_sample.ends(7)
     with pytest.raises(JobError, match=r"process ended without a word \(exit code 7\)"):
         jobs_sample.ends.submit(7).result(90)
@@ -167,11 +178,12 @@ def test_an_exception_that_is_returned_is_a_result() -> None:
 
 
 def test_a_worker_that_dies_takes_no_other_call_with_it() -> None:
-    array = jobs_sample.ends_at.map([0, 1, 0, 0, 0, 0, 0, 0])
+    other = jobs_sample.naps.map([1.0])
+    array = jobs_sample.ends_at.map([0, 1, 0, 0])
     ended = [job for job in array.jobs if job.exception(90) is not None]
-    assert array.jobs[1] in ended
-    assert len(ended) < 8
-    assert all("ended without a word (EXIT(7))" in str(job.exception()) for job in ended)
+    assert ended == [array.jobs[1]]
+    assert "ended without a word (exit code 7)" in str(ended[0].exception())
+    assert list(other) == [1.0]
     assert jobs_sample.double(3) == 6
 
 
@@ -183,6 +195,109 @@ def test_cancelling_a_map() -> None:
     with pytest.raises(CancelledError):
         list(array)
     assert jobs_sample.double(3) == 6
+
+
+def test_cancelling_ends_nothing_else() -> None:
+    other = jobs_sample.naps.map([1.5])
+    array = jobs_sample.naps.map([1000, 1000, 1000])
+    assert wait_until(array.jobs[0].running)
+    assert array.jobs[0].cancel()
+    assert array.jobs[2].cancel()
+    assert [job.state for job in array.jobs] == ["cancelled", "pending", "cancelled"]
+    assert list(other) == [1.5]
+    array.cancel()
+    assert jobs_sample.double(3) == 6
+
+
+def test_what_was_cancelled_before_it_began_is_not_begun(work: Path) -> None:
+    with ClusterExecutor(cores=1000) as executor:  # one at a time
+        slow = executor.submit(jobs_sample.naps, 1.0)
+        assert wait_until(slow.running)
+        array = jobs_sample.counts.with_options(cores=1000).map([str(work / "a"), str(work / "b")])
+        assert array.jobs[0].cancel()
+        assert array.jobs[1].result(90) == 1
+        waiting = executor.submit(jobs_sample.naps, 1000)
+        slower = executor.submit(jobs_sample.naps, 0.5)
+        executor.shutdown(wait=False, cancel_futures=True)
+        assert slow.result(90) == 1.0
+        assert waiting.cancelled() or waiting.running()
+        waiting.cancel()
+        assert slower.cancelled()
+    assert not (work / "a").exists()
+
+
+def test_calls_of_a_map_do_not_see_each_other() -> None:
+    shared: list[int] = []
+    assert list(jobs_sample.takes.map([shared] * 500)) == [1] * 500
+    assert shared == []
+
+
+def test_what_can_not_travel_in_a_map_fails_alone() -> None:
+    lock = threading.Lock()
+    array = jobs_sample.gives.map([lock if number == 300 else number for number in range(400)])
+    assert [job.task for job in array.jobs if job.exception(90) is not None] == [300]
+    array = jobs_sample.only_there_at.map(range(400), [300] * 400)
+    assert [job.task for job in array.jobs if job.exception(90) is not None] == [300]
+    assert "its result can't be read: ProblemError: only there" in str(array.jobs[300].exception())
+
+
+def test_an_exception_that_can_not_say_what_it_is() -> None:
+    with pytest.raises(jobs_sample.SillyError):
+        jobs_sample.raises_silly()
+    with pytest.raises(jobs_sample.SillyError):
+        jobs_sample.raises_silly.submit().result(90)
+
+
+def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
+    config = ClusterConfig(local_work_dir=str(work))
+    expected = ([2, 4], [2, 4], "ProblemError('inside')", ["_0", "_1"])
+    assert jobs_sample.asks_inside(config, [1, 2]) == expected
+    assert jobs_sample.asks_inside.submit(config, [1, 2]).result(90) == expected
+
+
+def test_a_method_is_one() -> None:
+    thing = jobs_sample.Thing(3)
+    assert thing.times(4) == 12
+    assert thing.times.submit(5).result(90) == 15
+    assert list(thing.times.map([1, 2])) == [3, 6]
+    assert jobs_sample.Thing.times(thing, 2) == 6
+
+
+def test_a_map_is_in_one_place(work: Path) -> None:
+    here, there = ClusterConfig(local_work_dir=str(work)), ClusterConfig(local_work_dir="/")
+    with pytest.raises(ValueError, match="in one place"):
+        jobs_sample.gives.map([here, there])
+    with pytest.raises(ValueError, match="in one place"):
+        jobs_sample.gives.map([here, 1])
+
+
+def test_ctrl_c_cancels_what_is_waited_for(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, threading, time\n"
+        "from clustrix import cluster\n"
+        "from clustrix_core.jobs.job import JobArray\n"
+        "from clustrix_core.filesystem import checked_config\n"
+        "@cluster\n"
+        "def nap(seconds):\n"
+        "    time.sleep(seconds)\n"
+        "def interrupted(wait):\n"
+        "    threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    try:\n"
+        "        wait()\n"
+        "    except KeyboardInterrupt:\n"
+        "        return True\n"
+        "calls = [((1000,), {})] * 3\n"
+        "lasting = JobArray(nap._submit(checked_config(None), calls, 3))\n"
+        "for array in (nap.map([1000] * 3), lasting):\n"
+        "    print(interrupted(lambda: list(array)), {job.state for job in array.jobs})\n"
+        "print(interrupted(lambda: nap(1000)))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=90)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["True {'cancelled'}"] * 2 + ["True"]
+    (record,) = records.all_records()
+    assert record.ended == "cancelled"
 
 
 def test_a_program_that_ends_ends_its_workers(tmp_path: Path) -> None:
@@ -303,7 +418,44 @@ def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert run("cancel", job.id).code == 1
     assert "has ended" in run("cancel", job.id).err
     assert run("result", "../nix").code != 0
-    assert run("result", f"{array.id}_7").code == 1
+    assert "has the tasks 0 to 1" in run("result", f"{array.id}_7").err
+
+
+def test_how_a_job_ended_is_written_down_before_anybody_hears_of_it() -> None:
+    job = jobs_sample.naps.submit(0.1)
+    heard: list[str] = []
+    job.add_done_callback(lambda _: heard.append(records.load(job.id).ended))
+    assert job.result(90) == 0.1
+    assert wait_until(lambda: heard)
+    assert heard == ["completed"]
+
+
+def test_tasks_are_found_by_their_ids() -> None:
+    array = lasting_map(jobs_sample.double, [1, 2])
+    found = Job.attach(array.jobs[1].id)
+    assert found is array.jobs[1]
+    assert array.results() == [2, 4]
+    for wrong in (f"{array.id}_2", f"{array.id}_x", f"{array.id}_"):
+        with pytest.raises(JobError, match="has the tasks 0 to 1, so there is no"):
+            Job.attach(wrong)
+    single = jobs_sample.double.submit(1)
+    with pytest.raises(JobError, match="is no array"):
+        Job.attach(f"{single.id}_0")
+    assert single.result(90) == 2
+
+
+def test_a_record_that_is_damaged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    job = jobs_sample.double.submit(1)
+    assert job.result(90) == 2
+    folder = Path.home() / ".local" / "state" / "clustrix" / "jobs"
+    (folder / "damaged.json").write_text("")
+    newer = (folder / f"{job.id}.json").read_text().replace("{", '{"later": 1, ', 1)
+    (folder / f"{job.id}.json").write_text(newer)
+    run = Here(capfdbinary)
+    assert [line.split()[0] for line in run("jobs").lines[1:]] == [job.id]
+    assert "is damaged" in run("result", "damaged").err
+    assert run("clean").code == 0
+    assert records.all_records() == []
 
 
 def test_jobs_are_asked_for_that_nobody_follows(
@@ -415,6 +567,23 @@ def test_a_submission_of_which_nothing_is_known_is_remembered(
     assert found.result(180) == 1
 
 
+def test_a_job_that_can_not_be_remembered_is_not_submitted(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, room = records.save, [True, False]
+
+    def no_room(record: records.Record, **changes: str) -> records.Record:
+        if room and room.pop(0):
+            return save(record, **changes)
+        raise OSError(28, "No space left on device", "state")
+
+    monkeypatch.setattr(records, "save", no_room)
+    assert jobs_sample.counts.submit(str(work / "marks")).result(90) == 1  # it was remembered when it counted
+    with pytest.raises(JobError, match=r"isn't submitted, as this machine .*No space left.*XDG_STATE_HOME"):
+        jobs_sample.counts.submit(str(work / "marks"))
+    assert (work / "marks").read_text() == "x"
+
+
 def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     get, failures = ClusterFilesystem.get, [ConnectionFailedError("lost"), OSError(28, "no space")]
 
@@ -455,6 +624,41 @@ def test_a_place_that_is_gone(work: Path) -> None:
     assert found.result(180) == 4.0
 
 
+def test_one_result_that_can_not_be_fetched_is_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    get = ClusterFilesystem.get
+
+    def fails(self: ClusterFilesystem, path: Any, target: Any, **more: Any) -> Any:
+        if str(path).endswith("/0"):
+            raise PermissionError(13, "denied", path)
+        return get(self, path, target, **more)
+
+    monkeypatch.setattr(following, "TRIES", 2)
+    monkeypatch.setattr(ClusterFilesystem, "get", fails)
+    array = lasting_map(jobs_sample.big, [1 << 20, 2 << 20])
+    assert array.jobs[1].result(90) == bytes(2 << 20)
+    with pytest.raises(JobError, match="can't be followed: PermissionError"):
+        array.jobs[0].result(90)
+    assert wait_until(lambda: records.load(array.id).ended == "unread")
+
+
+def test_a_task_that_died_is_told_while_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    outcomes = LocalBackend.clustrix_job_outcomes
+
+    @hookimpl
+    def counted(self: LocalBackend, known: Any, seconds: float) -> Any:
+        asked.append(known)
+        return outcomes(self, known, seconds)
+
+    monkeypatch.setattr(LocalBackend, "clustrix_job_outcomes", counted)
+    array = lasting_map(jobs_sample.dies_or_naps, [0, 1000])
+    with pytest.raises(JobError, match=r"ended without a word \(exit code 7\)"):
+        array.jobs[0].result(30)
+    assert not array.jobs[1].done()
+    assert len(asked) < 15
+    array.cancel()
+
+
 def test_nothing_is_unpickled_from_a_folder_that_others_can_use() -> None:
     job = jobs_sample.naps.submit(2.0)
     folder = job_folder(job, Path.home())
@@ -468,7 +672,7 @@ def test_nothing_is_unpickled_from_a_folder_that_others_can_use() -> None:
 
 
 def test_tasks_are_cancelled_one_by_one() -> None:
-    array = lasting_map(jobs_sample.naps, [0.1, 1000, 1000, 0.2])
+    array = lasting_map(jobs_sample.naps.with_options(cores=1000), [0.1, 1000, 1000, 0.2])  # one at a time
     assert array.jobs[0].result(180) == 0.1
     assert wait_until(array.jobs[1].running)
     assert not array.jobs[2].running()
@@ -528,6 +732,38 @@ def test_a_killed_supervisor_and_its_task(work: Path, monkeypatch: pytest.Monkey
         job.result(180)
 
 
+def test_a_full_disk_keeps_no_task_from_running(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from clustrix import cluster\n"
+        "from clustrix_core.jobs.job import JobArray\n"
+        "from clustrix_core.filesystem import checked_config\n"
+        "@cluster\n"
+        "def fills(task):\n"
+        "    filler = os.path.expanduser('~/.clustrix/filler')\n"
+        "    if task:\n"
+        "        os.unlink(filler)\n"
+        "        return task\n"
+        "    with open(filler, 'wb', 0) as file:\n"
+        "        try:\n"
+        "            while file.write(bytes(1 << 12)):\n"
+        "                pass\n"
+        "        except OSError:\n"
+        "            os._exit(7)\n"
+        "one_at_a_time = fills.with_options(cores=1000)\n"
+        "jobs = JobArray(one_at_a_time._submit(checked_config(None), [((0,), {}), ((1,), {})], 2)).jobs\n"
+        "print(jobs[1].result(60), jobs[0].exception(60))\n"
+    )
+    (Path.home() / ".clustrix").mkdir(mode=0o700)
+    mounted = 'mount -t tmpfs -o size=8m,mode=700 tmpfs "$HOME/.clustrix" && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", mounted, "sh", sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout.startswith("1 job ")
+    assert "ended without a word (exit code 7)" in done.stdout
+
+
 # --- jobs that come after others, files, executors
 
 
@@ -541,13 +777,47 @@ def test_a_job_that_comes_after_others(work: Path) -> None:
     assert job.result(90) == 1
     assert first.done()
     assert jobs_sample.counts.with_options(after=first)(str(work / "marks")) == 2
-    bad = jobs_sample.raises.submit("no")
-    in_vain = jobs_sample.counts.with_options(after=bad).submit(str(work / "never"))
+    bad = jobs_sample.naps.submit(1000)
+    in_vain = jobs_sample.counts.with_options(after=bad)
+    job = in_vain.submit(str(work / "never"))
+    bad.cancel()
     with pytest.raises(JobError, match="come after did not succeed"):
-        in_vain.result(90)
+        job.result(90)
+    for ended in (bad, bad.id):  # the scheduler may have forgotten it
+        with pytest.raises(
+            JobError, match=f"{bad.id}, which it is to come after, did not succeed: cancelled"
+        ):
+            jobs_sample.counts.with_options(after=ended).submit(str(work / "never"))
     assert not (work / "never").exists()
     with pytest.raises(TypeError, match="jobs or their ids, not int"):
         jobs_sample.naps.with_options(after=3).submit(1)
+
+
+def test_a_job_that_comes_after_a_task(work: Path) -> None:
+    array = lasting_map(jobs_sample.naps, [0.1, 1000])
+    then = jobs_sample.counts.with_options(after=array.jobs[0])
+    assert then.submit(str(work / "marks")).result(90) == 1
+    assert not array.jobs[1].done()
+    in_vain = jobs_sample.counts.with_options(after=array.jobs[1].id).submit(str(work / "never"))
+    array.cancel()
+    with pytest.raises(JobError, match="come after did not succeed"):
+        in_vain.result(90)
+
+
+def test_files_have_the_rights_that_the_account_gives(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.txt").write_text("from here")
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o022)
+    try:
+        job = jobs_sample.counts.with_options(files=["data.txt"]).submit("marks")
+        assert job.result(90) == 1
+    finally:
+        os.umask(before)
+        pool.close()
+    assert [(work / name).stat().st_mode & 0o777 for name in ("marks", "data.txt")] == [0o644, 0o644]
+    assert job_folder(job, Path.home()).stat().st_mode & 0o777 == 0o700
 
 
 def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -594,7 +864,7 @@ def test_an_executor() -> None:
         executor.shutdown(wait=False)
         with pytest.raises(RuntimeError, match="shut down"):
             executor.submit(pow, 1, 2)
-        for each in executor._jobs:
+        for each in list(executor._jobs):
             each.cancel()
     with pytest.raises(TypeError, match="takes no 'core'"):
         ClusterExecutor(core=1)
@@ -633,6 +903,111 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
 
 
+def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:
+    (tmp_path / "shapes.py").write_text(
+        "import parts_of\n"
+        "class Square:\n"
+        "    def __init__(self, side):\n"
+        "        self.side = side\n"
+        "    def area(self):\n"
+        "        return self.side.length ** 2\n"
+    )
+    (tmp_path / "parts_of.py").write_text(
+        "class Side:\n    def __init__(self, length):\n        self.length = length\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from clustrix import cluster\n"
+        "@cluster\n"
+        "def area(shape):\n"
+        "    return shape.area()\n"
+        "if __name__ == '__main__':\n"
+        "    from shapes import Square\n"
+        "    from parts_of import Side\n"
+        "    print(area(Square(Side(3))), area.submit(Square(Side(4))).result(90))\n"
+        "    print('travels: parts_of.py (what is pickled)' in area.dry_run(Square(Side(3))))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180)
+    assert (done.stdout, done.stderr) == ("9 16\nTrue\n", "")
+
+
+def test_packages_without_an_init_file(tmp_path: Path) -> None:
+    (tmp_path / "space" / "inner").mkdir(parents=True)
+    (tmp_path / "space" / "inner" / "deep.py").write_text("from ..other import value\n")
+    (tmp_path / "space" / "other.py").write_text("value = 'deep'\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from clustrix import cluster\n"
+        "import space.inner.deep\n"
+        "@cluster\n"
+        "def main():\n"
+        "    return space.inner.deep.value\n"
+        "print(main(), main.submit().result(90))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180)
+    assert (done.stdout, done.stderr) == ("deep deep\n", "")
+
+
+def test_the_first_jobs_of_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    package._core.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        jobs = list(threads.map(lambda _: jobs_sample.double.submit(1), range(4)))
+    assert [job.result(90) for job in jobs] == [2] * 4
+    (kept,) = (tmp_path / "cache" / "clustrix").iterdir()
+    kept.unlink()
+    shutil.rmtree(Path.home() / ".clustrix" / "parts")
+    assert jobs_sample.double.submit(1).result(90) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    package._core.cache_clear()
+    shutil.rmtree(Path.home() / ".clustrix" / "parts")
+    assert jobs_sample.double.submit(1).result(90) == 2
+    package._core.cache_clear()
+
+
+def test_parts_that_no_job_uses_are_swept(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run = Here(capfdbinary)
+    old, job = jobs_sample.double.submit(1), jobs_sample.naps.submit(0.1)
+    assert (old.result(90), job.result(90)) == (2, 0.1)
+    assert wait_until(lambda: records.load(job.id).ended)
+    parts = Path.home() / ".clustrix" / "parts"
+    unused, fresh = parts / f"{'0' * 64}.zip", parts / f"{'1' * 64}.zip"
+    for part in (unused, fresh):
+        part.touch()
+    for part in parts.glob("*.zip"):
+        if part != fresh:
+            os.utime(part, (0, 0))
+    before = set(parts.iterdir())
+    with open(parts / "lock") as lock:  # somebody submits a job at this moment
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert run("clean", old.id).code == 0
+    assert set(parts.iterdir()) == before
+    more = jobs_sample.naps.submit(0.1)
+    os.utime(unused, (0, 0))
+    assert more.result(90) == 0.1
+    assert run("clean", job.id).code == 0
+    assert set(parts.iterdir()) == before - {unused}
+    assert jobs_sample.double.submit(1).result(90) == 2
+
+
+def test_what_others_can_put_there_is_not_run() -> None:
+    assert jobs_sample.double.submit(1).result(90) == 2
+    parts = Path.home() / ".clustrix" / "parts"
+    parts.chmod(0o770)
+    with pytest.raises(JobError, match="parts: it must be yours, and nobody else may write there"):
+        jobs_sample.double.submit(1)
+    parts.chmod(0o700)
+    if not os.geteuid():
+        os.chown(parts.parent, 1, 1)
+        with pytest.raises(JobError, match=r"\.clustrix: it must be yours"):
+            jobs_sample.double.submit(1)
+        os.chown(parts.parent, 0, 0)
+    moved = Path.home() / "elsewhere"
+    parts.parent.rename(moved)
+    parts.parent.symlink_to(moved)
+    assert jobs_sample.double.submit(1).result(90) == 2
+
+
 def test_dependencies_are_found_with_their_reasons() -> None:
     found = analyse(jobs_sample.double)
     assert set(found.sources) == {"jobs_sample.py"}
@@ -651,8 +1026,22 @@ def test_dependencies_are_found_with_their_reasons() -> None:
         cluster(uses).submit()
 
 
+def test_large_and_deep_data_is_not_looked_through() -> None:
+    numbers = list(range(1_000_000))
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    def uses() -> int:
+        return len(numbers) + len(deep)
+
+    found = analyse(uses)
+    assert (found.missing, found.pins) == ({}, {})
+
+
 def test_another_python_says_what_it_needs(tmp_path: Path) -> None:
-    package.build(tmp_path, jobs_sample.double, ClusterConfig(), [((1,), {})], analyse(jobs_sample.double))
+    content = package.pickled(tmp_path, jobs_sample.double, ClusterConfig(), [((1,), {})])
+    package.build(content, analyse(jobs_sample.double))
     file = tmp_path / "job.pyz"
     other = tmp_path / "other.pyz"
     with zipfile.ZipFile(file) as source, zipfile.ZipFile(other, "w") as target:

@@ -21,6 +21,7 @@ THEMES = {
     "carried": {
         "assigns-outside",
         "carried",
+        "effect-order",
         "mutates-shared",
         "random-state",
         "reads-accumulator",
@@ -47,88 +48,6 @@ THEMES = {
     "unknown": {"concurrency", "no-source", "unknown-call", "unknown-method", "surprising-class", "closure"},
     "world": {"clock", "concurrency", "random-state", "world", "writes-files"},
 }
-
-
-# What is said of these is not true yet.
-MISJUDGED = {
-    "address_in_text",
-    "alias_through_exception",
-    "alias_through_own_object",
-    "alias_through_with",
-    "array_of_objects",
-    "attribute_made_on_demand",
-    "callee_recurses",
-    "carried_by_chained_comparison",
-    "clean_images",
-    "default_rng_of_a_generator",
-    "enumerated_alias_grows",
-    "file_for_each",
-    "first_power_is_the_same",
-    "generators_on_one_source",
-    "longest_in_a_set",
-    "matrix_transpose_is_a_view",
-    "memory_view_of_shared",
-    "overwriting_keyword",
-    "partitioned_in_place",
-    "path_renamed",
-    "path_replaced",
-    "prints_an_accumulator_alias",
-    "property_counts",
-    "read_through_alias",
-    "second_iterator_runs_out",
-    "shared_after_many_rounds",
-    "shared_by_second_generator",
-    "store_through_view",
-    "walkers",
-}
-
-# These do something else when they are split.
-DIFFERENT = {
-    "address_in_text",
-    "alias_through_exception",
-    "alias_through_with",
-    "append_to_none",
-    "array_of_objects",
-    "builtin_patched",
-    "carried_by_chained_comparison",
-    "code_exchanged",
-    "defaultdict_read_makes_keys",
-    "elements_with_methods",
-    "first_power_is_the_same",
-    "found_by_default_equality",
-    "found_by_default_hash",
-    "generator_expression_reads_accumulator",
-    "generator_interleaved",
-    "iterable_that_notices",
-    "logs",
-    "longest_in_a_set",
-    "mapped_iterable_reads_accumulator",
-    "matrix_transpose_is_a_view",
-    "memory_view_of_shared",
-    "method_called_fit",
-    "method_called_get",
-    "method_called_mean",
-    "nan_is_found_by_identity",
-    "numpy_warns",
-    "numpy_warns_in_callee",
-    "pandas_option_outside",
-    "partitioned_in_place",
-    "prints_in_order",
-    "prints_what_changes_later",
-    "reading_a_defaultdict_adds_keys",
-    "shared_after_many_rounds",
-    "shared_by_second_generator",
-    "small_integers_overflow",
-    "stdout_replaced_outside",
-    "warns_once",
-    "writes_to_stdout",
-}
-
-
-def cases(corpus: dict[str, Case], wrong: set[str], reason: str) -> list[Any]:
-    """The names, those marked that are known to be wrong; what is split wrongly may be right by chance."""
-    known = pytest.mark.xfail(strict=wrong is not DIFFERENT, reason=reason)
-    return [pytest.param(name, marks=known if name in wrong else ()) for name in corpus]
 
 
 @pytest.fixture(autouse=True)
@@ -182,23 +101,23 @@ def state(module: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", cases(NASTY, MISJUDGED, "misjudged"))
+@pytest.mark.parametrize("name", NASTY)
 def test_what_is_said_of_nasty_loops(name: str) -> None:
     check_verdicts(NASTY[name])
 
 
-@pytest.mark.parametrize("name", cases(NASTY, DIFFERENT, "differs"))
+@pytest.mark.parametrize("name", NASTY)
 def test_nasty_loops_do_the_same(name: str, here: Path) -> None:
     serial = run("loops_nasty", name, here, split=False)
     assert not differences(serial, run("loops_nasty", name, here, split=True))
 
 
-@pytest.mark.parametrize("name", cases(RESEARCH, MISJUDGED, "misjudged"))
+@pytest.mark.parametrize("name", RESEARCH)
 def test_what_is_said_of_research_loops(name: str) -> None:
     check_verdicts(RESEARCH[name])
 
 
-@pytest.mark.parametrize("name", cases(RESEARCH, DIFFERENT, "differs"))
+@pytest.mark.parametrize("name", RESEARCH)
 def test_research_loops_do_the_same(name: str, here: Path) -> None:
     serial = run("loops_research", name, here, split=False)
     assert not differences(serial, run("loops_research", name, here, split=True))

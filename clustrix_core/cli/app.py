@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from clustrix_core._version import __version__
-from clustrix_core.cli import about, authoring, copying, doctor, jobs, listing
+from clustrix_core.cli import about, authoring, copying, doctor, jobs, listing, loops
 from clustrix_core.cli.failures import CLOSED, OK, report, report_warnings, write_error
 from clustrix_core.cli.output import OutputClosedError, drop_output
 from clustrix_core.cli.plugged import PluggedGroup
@@ -55,6 +55,7 @@ for command in (
     *copying.COMMANDS,
     *doctor.COMMANDS,
     *jobs.COMMANDS,
+    *loops.COMMANDS,
     *authoring.COMMANDS,
     *about.COMMANDS,
 ):

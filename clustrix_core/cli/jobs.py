@@ -11,14 +11,13 @@ import click
 
 from clustrix_core.cli.failures import FAILURE, NO, OK, complain, report
 from clustrix_core.cli.output import Output, output_options
-from clustrix_core.errors import JobError, UnsupportedOperationError, printable
+from clustrix_core.errors import ClustrixError, JobError, UnsupportedOperationError, printable
 
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
     from clustrix_core.jobs.job import Job
     from clustrix_core.jobs.records import Record
 
-UNUSED = 30 * 86400.0  # seconds
 _COLUMNS = ("ID", "FUNCTION", "TASKS", "PLACE", "SUBMITTED", "STATE")
 
 
@@ -135,15 +134,8 @@ def logs(id: str, follow: bool) -> int:
     """Write what a job has printed. The tasks of an array come one after the other; ID_N is one of them."""
     output = Output()
     for job in _attached(id):
-        shown = 0
-        while True:
-            ended = job.done()
-            text = job.logs()
-            output.text(text[shown:])
-            shown = len(text)
-            if ended or not follow:
-                break
-            job.wait(1.0)
+        for text in job.log_pieces(follow):
+            output.text(text)
     return OK
 
 
@@ -174,6 +166,7 @@ def clean(ids: tuple[str, ...], environments: bool) -> int:
     """
     from clustrix_core.config import ClusterConfig
     from clustrix_core.filesystem import ClusterFilesystem
+    from clustrix_core.jobs.models import UNUSED
     from clustrix_core.jobs.records import all_records, forget, load
 
     known = all_records()
@@ -190,16 +183,21 @@ def clean(ids: tuple[str, ...], environments: bool) -> int:
     for config in _other_places(known) if environments else ():
         places.setdefault(config, [])
     in_use = [record.environment for record in known if record.environment and not record.ended]
+    code = OK
     for config, records in places.items():
-        with ClusterFilesystem(config) as place:
-            if records:
-                place._call("clustrix_job_remove", jobs=[record.name for record in records])
-            with suppress(UnsupportedOperationError):
-                unused_for = 0.0 if environments else UNUSED
-                place._call("clustrix_environment_remove", keep=in_use, unused_for=unused_for)
+        try:
+            with ClusterFilesystem(config) as place:
+                if records:
+                    place._call("clustrix_job_remove", jobs=[record.name for record in records])
+                with suppress(UnsupportedOperationError):
+                    unused_for = 0.0 if environments else UNUSED
+                    place._call("clustrix_environment_remove", keep=in_use, unused_for=unused_for)
+        except (ClustrixError, OSError) as error:  # it can't be reached, say; others can
+            code = max(code, report(error))
+            continue
         for record in records:
             forget(record)
-    return OK
+    return code
 
 
 def _other_places(known: Iterable[Record]) -> Iterable[ClusterConfig]:
@@ -212,17 +210,10 @@ def _other_places(known: Iterable[Record]) -> Iterable[ClusterConfig]:
 
 def _attached(id: str) -> list[Job]:
     """The jobs of this id: one, or those of an array; `ID_N` is the task N of one."""
-    from clustrix_core.jobs.job import Job, JobArray
+    from clustrix_core.jobs.job import Job
 
-    array, _, task = id.partition("_")
-    found = Job.attach(array)
-    if not isinstance(found, JobArray):
-        return [found]
-    if not task:
-        return list(found.jobs)
-    if not task.isdigit() or int(task) >= len(found):
-        raise click.ClickException(f"array {printable(array)} has the tasks 0 to {len(found) - 1}")
-    return [found.jobs[int(task)]]
+    found = Job.attach(id)
+    return [found] if isinstance(found, Job) else list(found.jobs)
 
 
 def _is_array(id: str) -> bool:

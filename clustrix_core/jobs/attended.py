@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import JobError
-from clustrix_core.jobs import records, travel
+from clustrix_core.errors import JobError, printable
+from clustrix_core.jobs import parallel, records, travel
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
 from clustrix_core.jobs.models import Call
 from clustrix_core.jobs.records import Record
+from clustrix_core.jobs.waiting import clock, in_order
 from clustrix_core.jobs.worker import Failed, Task, run
-from clustrix_core.workers import Workers, cores
+from clustrix_core.meter import bar
+from clustrix_core.workers import Order, WorkerDiedError, Workers, cores
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
@@ -34,39 +35,39 @@ _workers = Workers()
 
 
 def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: Call) -> Any:
-    """Call a function in a worker, and wait. Ctrl-C ends the workers."""
-    future = Calls(function, config, [arguments]).hand_out(range(1))
+    """Call a function in a worker, and wait. Ctrl-C ends the worker."""
+    order = Calls(function, config, [arguments]).hand_out(range(1))
     try:
-        (outcome,) = pickle.loads(future.result())
+        (data,) = order.result()
     except KeyboardInterrupt:
-        _workers.end()
+        order.end()
         raise
-    except Exception as error:
-        failure = died(error, 1)
-        if failure is error:
-            raise
-        raise failure from error
-    if isinstance(outcome, Failed):
-        raise what_was_raised("the call", outcome.outcome, outcome.error)
+    except WorkerDiedError as error:
+        raise died(error, 1) from error
+    outcome = _outcome("the call", data)
+    if isinstance(outcome, _Raised):
+        raise outcome.error
     return outcome
 
 
-def died(error: Exception, calls: int) -> Exception:
+def died(error: WorkerDiedError, calls: int) -> JobError:
     """What a call raises that ended with its worker."""
-    if "Worker" not in type(error).__name__ and "Process" not in type(error).__name__:
-        return error  # what was to be sent can't be pickled, say
-    codes = re.search(r"exit codes of the workers are {(.*?)}", str(error))
-    how = f" ({codes[1]})" if codes else ""
     among = "" if calls == 1 else f", in the midst of {calls} calls"
-    return JobError(f"the worker process ended without a word{how}{among}")
+    return JobError(f"the worker process ended without a word ({error}){among}")
 
 
 class Calls:
-    """Calls of one function, which go to the workers in chunks."""
+    """Calls of one function, which go to the workers in chunks.
+
+    Raises:
+        LoopError: a loop can't be split that has to be.
+    """
 
     def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
         self.calls = calls
-        self.workers = max(1, cores() // (function.options.resources.cores or 1))
+        self._cores = parallel.cores_of(function, config)
+        self._loops = parallel.planned(function, config)
+        self.workers = max(1, cores() // self._cores)
         # By its name, if it has one that others can import: then it is the module's own, and imported once.
         named = isinstance(function.__reduce__(), str)
         self._function, self._config = (
@@ -75,10 +76,11 @@ class Calls:
         )
         self._marker, self._work_dir = marker(config), os.path.abspath(config.local_work_dir or ".")
 
-    def hand_out(self, chunk: range) -> Future[bytes]:
+    def hand_out(self, chunk: range) -> Order:
         """Have some of the calls done."""
-        packed = travel.dumps(self.calls[chunk.start : chunk.stop])
-        task = Task(self._function, self._config, self._marker, self._work_dir, packed)
+        packed = [travel.dumps(self.calls[task]) for task in chunk]
+        place = self._config, self._marker, self._work_dir
+        task = Task(self._function, *place, packed, self._cores, self._loops)
         return _workers.submit(self.workers, run, task)
 
 
@@ -86,6 +88,21 @@ class _Raised(NamedTuple):
     """What a call raised: it may also return an exception."""
 
     error: BaseException
+
+
+class _Cancelled(_Raised):
+    """It was cancelled."""
+
+
+def _outcome(what: str, data: bytes) -> Any:
+    """What a call returned, or `_Raised`."""
+    try:
+        told = pickle.loads(data)
+        return _Raised(what_was_raised(what, *told)) if isinstance(told, Failed) else told
+    except (Exception, SystemExit) as error:  # it runs code of the user's modules
+        unread = JobError(f"{what}: its result can't be read: {type(error).__name__}: {error}")
+        unread.__cause__ = error
+        return _Raised(unread)
 
 
 class Attended(Submission):
@@ -96,8 +113,8 @@ class Attended(Submission):
         self._calls = calls
         self._changed = threading.Condition()
         self._outcomes: dict[int, Any] = {}
-        self._next, self._size, self._under_way = 0, 1, 0
-        self._stopped = False
+        self._next, self._size = 0, 1
+        self._under_way: dict[range, Order | None] = {}
         self._feed()
 
     @cached_property
@@ -112,59 +129,101 @@ class Attended(Submission):
 
     def values(self) -> Iterator[Any]:
         """What the calls returned, in order, or raised."""
-        for task in range(len(self._calls.calls)):
-            if task not in self._outcomes:
-                with self._changed:
-                    self._changed.wait_for(partial(self._outcomes.__contains__, task))
+        count, name = len(self._calls.calls), printable(self.record.function)
+
+        def line(_done: int, _total: int | None, seconds: float) -> str:
+            done = len(self._outcomes)
+            return f"{bar(done, count)} {name}: {done:,} of {count:,} done, {clock(seconds)}"
+
+        for task in in_order(count, self._has_ended, line, lambda: self.cancel(self.jobs)):
             outcome = self._outcomes[task]
             if isinstance(outcome, _Raised):
                 raise outcome.error
             yield outcome
 
-    def cancel(self, jobs: list[Job]) -> None:
-        """Those that have not begun are not begun; to end what runs, the workers are ended."""
+    def _has_ended(self, task: int, timeout: float | None) -> bool:
+        if task in self._outcomes:
+            return True
         with self._changed:
-            waiting = [job for job in jobs if not job.done()]
-            self._stopped = self._stopped or len(waiting) == sum(not job.done() for job in self.jobs)
-            begun = any(job.task < self._next for job in waiting)
-            for job in waiting:
-                self._outcomes[job.task] = _Raised(CancelledError())
-                job.give_up("cancelled", "")
+            return self._changed.wait_for(partial(self._outcomes.__contains__, task), timeout)
+
+    def is_running(self, job: Job) -> bool:
+        with self._changed:
+            orders = [order for chunk, order in self._under_way.items() if job.task in chunk and order]
+        return not job.done() and any(order.running() for order in orders)
+
+    def conclude(self) -> None:
+        """Nothing of them is remembered."""
+
+    def cancel(self, jobs: list[Job]) -> None:
+        """What has not begun is not begun; what runs is ended, unless calls that go on are with it."""
+        with self._changed:
+            waiting = [job for job in jobs if job.task not in self._outcomes]
+            self._outcomes.update({job.task: _Cancelled(CancelledError()) for job in waiting})
+            in_vain = [order for chunk, order in self._under_way.items() if order and self._is_in_vain(chunk)]
             self._changed.notify_all()
-        if begun:
-            _workers.end()
+        for order in in_vain:
+            order.end()
+        for job in waiting:
+            job.give_up("cancelled", "")
+
+    def _is_in_vain(self, chunk: range) -> bool:
+        return all(task in self._outcomes for task in chunk)
 
     def _feed(self) -> None:
         """Keep the workers busy: while each has a chunk, another one waits for it."""
-        while True:
-            with self._changed:
-                rest = len(self._calls.calls) - self._next
-                if self._stopped or not rest or self._under_way >= 2 * self._calls.workers:
-                    return
-                size = max(1, min(self._size, rest // (2 * self._calls.workers)))
-                chunk = range(self._next, self._next + size)
-                self._next, self._under_way = chunk.stop, self._under_way + 1
-            began = time.monotonic()
-            try:
-                future = self._calls.hand_out(chunk)
-            except Exception as error:  # its arguments can't be pickled, say
-                self._take(chunk, [_Raised(error)] * size)
-            else:
-                future.add_done_callback(partial(self._arrived, chunk, began))
+        while (chunk := self._next_chunk()) is not None:
+            self._hand_out(chunk)
 
-    def _arrived(self, chunk: range, began: float, future: Future[bytes]) -> None:
+    def _next_chunk(self) -> range | None:
+        with self._changed:
+            count = len(self._calls.calls)
+            while self._next in self._outcomes:  # it was cancelled
+                self._next += 1
+            if self._next == count or len(self._under_way) >= 2 * self._calls.workers:
+                return None
+            size = max(1, min(self._size, (count - self._next) // (2 * self._calls.workers)))
+            stop = self._next + 1
+            while stop < self._next + size and stop not in self._outcomes:
+                stop += 1
+            chunk = range(self._next, stop)
+            self._next, self._under_way[chunk] = stop, None
+            return chunk
+
+    def _hand_out(self, chunk: range) -> None:
+        began = time.monotonic()
         try:
-            outcomes = [
-                _Raised(what_was_raised(f"call {task}", *told)) if isinstance(told, Failed) else told
-                for task, told in zip(chunk, pickle.loads(future.result()), strict=True)
-            ]
-        except Exception as error:
-            outcomes = [_Raised(died(error, len(chunk)))] * len(chunk)
-        except BaseException as error:  # whatever unpickling does
-            unread = JobError(f"the results can't be read: {type(error).__name__}: {error}")
-            outcomes = [_Raised(unread)] * len(chunk)
-        if time.monotonic() - began < MOMENT:
+            order = self._calls.hand_out(chunk)
+        except Exception as error:  # the arguments of one of them can't be pickled, say
+            if len(chunk) == 1:
+                self._take(chunk, [_Raised(error)])
+                return
+            with self._changed:
+                del self._under_way[chunk]
+                self._under_way.update({range(task, task + 1): None for task in chunk})
+            for task in chunk:
+                self._hand_out(range(task, task + 1))
+            return
+        with self._changed:
+            self._under_way[chunk] = order
+            in_vain = self._is_in_vain(chunk)
+        order.add_done_callback(partial(self._arrived, chunk, began))
+        if in_vain:
+            order.end()
+
+    def _arrived(self, chunk: range, began: float, order: Order) -> None:
+        took = time.monotonic() - began
+        if took < MOMENT:
             self._size = max(self._size, 2 * len(chunk))
+        elif took > 10 * MOMENT:
+            self._size = max(1, len(chunk) // 2)
+        try:
+            answers = zip(chunk, order.result(), strict=True)
+            outcomes = [_outcome(f"call {task}", data) for task, data in answers]
+        except WorkerDiedError as error:
+            outcomes = [_Raised(died(error, len(chunk)))] * len(chunk)
+        except Exception as error:
+            outcomes = [_Raised(error)] * len(chunk)
         self._take(chunk, outcomes)
         self._feed()
 
@@ -172,15 +231,17 @@ class Attended(Submission):
         with self._changed:
             for task, outcome in zip(chunk, outcomes, strict=True):
                 self._outcomes.setdefault(task, outcome)  # it may have been cancelled
-            self._under_way -= 1
+            del self._under_way[chunk]
             self._changed.notify_all()
-            if "jobs" in self.__dict__:
-                for task in chunk:
-                    self._settle(self.jobs[task])
+            jobs = self.__dict__.get("jobs", ())
+        for task in chunk if jobs else ():
+            self._settle(jobs[task])
 
     def _settle(self, job: Job) -> None:
         outcome = self._outcomes[job.task]
-        if isinstance(outcome, _Raised):
+        if isinstance(outcome, _Cancelled):
+            job.give_up("cancelled", "")
+        elif isinstance(outcome, _Raised):
             job.end("failed", lambda: job.set_exception(outcome.error))
         else:
             job.end("completed", lambda: job.set_result(outcome))

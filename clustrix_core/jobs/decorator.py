@@ -16,6 +16,7 @@ from clustrix_core.jobs.models import Call, Resources
 if TYPE_CHECKING:
     from clustrix_core.jobs.dependencies import Dependencies
     from clustrix_core.jobs.job import Job, JobArray, Submission
+    from clustrix_core.loops import Explanation, Mode
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +80,7 @@ class ClusterFunction(Generic[P, R]):
         if not calls:
             raise ValueError("there is nothing to call the function for")
         config = self._place(*calls[0])
+        self._check_places(calls)
         if self._is_attended(config):
             from clustrix_core.jobs.attended import AttendedArray
 
@@ -90,6 +92,12 @@ class ClusterFunction(Generic[P, R]):
     def with_options(self, **changes: Any) -> ClusterFunction[P, R]:
         """The same function, run in another way: what `cluster` takes, such as `after=` or `cores=`."""
         return ClusterFunction(self.local, self.options.changed(changes))
+
+    def explain(self) -> Explanation:
+        """Which of its loops run in parallel in a job of several cores, and why the others don't."""
+        from clustrix_core.loops import explain
+
+        return explain(self.local, trust=self.options.parallel == "trust")
 
     def dependencies(self) -> Dependencies:
         """What would travel with the function, and what it needs there."""
@@ -107,25 +115,46 @@ class ClusterFunction(Generic[P, R]):
         asked = self.options.after or self.options.files or self.options.environment
         other_python = config.python_executable or config.conda_env_name
         # Extensions see jobs alone.
-        return config.cluster_type == "local" and not (asked or other_python or config.extensions)
+        elsewhere = asked or other_python or config.extensions or is_here(config)
+        return config.cluster_type == "local" and not elsewhere
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
-        given = (value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig))
-        return checked_config(self.options.config or next(given, None))
+        return checked_config(self.options.config or next(iter(_configs(args, kwargs)), None))
+
+    def _check_places(self, calls: list[Call]) -> None:
+        """An array is in one place."""
+        if self.options.config is None and _configs(*calls[0]):
+            first = _configs(*calls[0])[0]
+            if any(first != next(iter(_configs(*call)), None) for call in calls):
+                raise ValueError("the calls of one map are in one place, and these have different configs")
 
     def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
+        if is_here(config):
+            from clustrix_core.jobs.inside import Inside
+
+            return Inside(self, config, calls, tasks)
         from clustrix_core.jobs.submitting import submit  # a job, which imports this module, submits nothing
 
         return submit(self, config, calls, tasks)
 
+    def __get__(self, instance: object, owner: type | None = None) -> ClusterFunction[..., R]:
+        """As functions, those in a class are methods of its objects."""
+        if instance is None or not hasattr(self.local, "__get__"):
+            return self
+        return ClusterFunction(self.local.__get__(instance, owner), self.options)
+
     def __reduce__(self) -> Any:
-        module, name = self.local.__module__, getattr(self.local, "__qualname__", "")
-        found: Any = sys.modules.get(module) if module != "__main__" else None
+        module, name = getattr(self.local, "__module__", None), getattr(self.local, "__qualname__", "")
+        found: Any = sys.modules.get(module) if module and module != "__main__" else None
         for part in name.split("."):
             found = getattr(found, part, None)
         if found is self:
             return name
         return type(self), (self.local, replace(self.options, after=(), files=()))
+
+
+def _configs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[ClusterConfig]:
+    return [value for value in (*args, *kwargs.values()) if isinstance(value, ClusterConfig)]
 
 
 @dataclass(frozen=True)
@@ -138,6 +167,7 @@ class Options:
         after: the jobs that have to succeed before, or their ids.
         files: files that travel to the work dir, by their paths below the current directory.
         environment: `"auto"`, or None.
+        parallel: whether its loops run in parallel: True, False, `"require"`, `"trust"` or `"check"`.
     """
 
     config: ClusterConfig | None = None
@@ -145,13 +175,14 @@ class Options:
     after: tuple[Any, ...] = ()
     files: tuple[str, ...] = ()
     environment: str | None = None
+    parallel: Mode = True
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """The same with some of it changed, by the names that `cluster` takes.
 
         Raises:
             TypeError: there is no such option.
-            ValueError: there is no such environment.
+            ValueError: there is no such environment, or no such way to treat loops.
         """
         own = {name: _checked(name, changes[name]) for name in _OWN if name in changes}
         asked = {name: _text(name, value) for name, value in changes.items() if name not in own}
@@ -174,6 +205,8 @@ def _checked(name: str, value: Any) -> Any:
             f'environment is "auto" or None, not {value!r}; a conda environment, say, is named '
             "by the config's conda_env_name"
         )
+    if name == "parallel" and not (isinstance(value, bool) or value in ("require", "trust", "check")):
+        raise ValueError(f'parallel is True, False, "require", "trust" or "check", not {value!r}')
     return value
 
 
@@ -197,6 +230,10 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
             the work dir. What is there already is left alone if it is the same, and refused if it isn't.
         environment: `"auto"` to have what the function imports installed there, in the versions from here, in
             an environment that is built once. None to use the config's Python as it is.
+        parallel: whether loops whose iterations are independent run on all `cores` of the job, with the
+            results of the serial loop. `"require"` refuses, before anything is sent, a function that has
+            others; `"trust"` takes your word for what can't be proved; `"check"` computes each iteration in
+            both ways, and raises `LoopError` where those differ. See `explain`.
         options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
@@ -205,7 +242,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: there is no such option.
-        ValueError: there is no such environment.
+        ValueError: there is no such environment, or no such way to treat loops.
     """
     asked = Options().changed(options)
 

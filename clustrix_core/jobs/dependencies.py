@@ -15,13 +15,20 @@ import inspect
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+MANY = 10_000
+"""Items of a collection that are looked at: those of larger ones are data, and alike."""
+
+_ATOMS = (str, bytes, int, float, complex, type(None))
 
 OWN = frozenset({"clustrix", "clustrix_core"})
 """They travel with every job."""
@@ -63,23 +70,38 @@ class Dependencies:
         return self.reasons.get(name, "a package that it is in")
 
 
-def analyse(function: Any) -> Dependencies:
-    """Find out what a function needs. Nothing of it is run, but modules that it names may be looked for."""
+def analyse(function: Any, modules: Iterable[str] = ()) -> Dependencies:
+    """Find out what a function needs. Nothing of it is run, but modules that it names may be looked for.
+
+    Args:
+        function: the function.
+        modules: others that are needed to unpickle it and what it is called with.
+    """
     search = _Search()
     search.look_at(function, "the function itself")
+    for name in sorted(modules):
+        search.need(name, "what is pickled")
     return search.found
 
 
 class _Search:
     def __init__(self) -> None:
         self.found = Dependencies()
+        self._waiting: deque[tuple[Any, str]] = deque()
         self._objects: dict[int, object] = {}  # seen, and kept alive so that the numbers stay theirs
         self._modules: dict[str, bool] = {}  # by their names, whether the code can do without
 
     # live objects
 
     def look_at(self, value: Any, why: str) -> None:
-        if id(value) in self._objects:
+        self._waiting.append((value, why))
+        if len(self._waiting) == 1:  # else this is a part of something that is being looked at
+            while self._waiting:
+                self._look_at_one(*self._waiting[0])
+                self._waiting.popleft()
+
+    def _look_at_one(self, value: Any, why: str) -> None:
+        if isinstance(value, _ATOMS) or id(value) in self._objects:
             return
         self._objects[id(value)] = value
         if isinstance(value, ModuleType):
@@ -92,12 +114,12 @@ class _Search:
         elif isinstance(value, type):
             self._look_at_class(value, why)
         elif isinstance(value, (list, tuple, set, frozenset)):
-            for item in value:
+            for item in islice(value, MANY):
                 self.look_at(item, why)
         elif isinstance(value, dict):
-            for item in (*value, *value.values()):
+            for item in islice(chain.from_iterable(value.items()), MANY):
                 self.look_at(item, why)
-        elif not isinstance(value, (str, bytes, int, float, complex, bool, type(None))):
+        else:
             wrapped = getattr(value, "__wrapped__", None)
             if wrapped is not None:
                 self.look_at(wrapped, why)

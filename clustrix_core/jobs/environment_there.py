@@ -81,7 +81,8 @@ def prepare(asked: "Asked") -> "dict[str, Any]":
 def pythons(asked: "Asked") -> "Iterator[str]":
     """Those to try. What is given by name keeps it: elsewhere in the place it may have another path."""
     if asked["python"]:
-        yield os.path.expanduser(asked["python"])
+        given = os.path.expanduser(asked["python"])
+        yield os.path.abspath(given) if "/" in given else given  # jobs start elsewhere
     elif asked["conda"]:
         yield os.path.join(conda_environment(asked["conda"]), "bin", "python")
     else:

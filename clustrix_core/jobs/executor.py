@@ -26,7 +26,7 @@ class ClusterExecutor(concurrent.futures.Executor):
 
     def __init__(self, config: ClusterConfig | None = None, **options: Any) -> None:
         self._options = Options(config=checked_config(config)).changed(options)
-        self._jobs: list[Job] = []
+        self._jobs: set[Job] = set()
         self._over = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Job:
@@ -45,7 +45,7 @@ class ClusterExecutor(concurrent.futures.Executor):
             job = AttendedArray(function, config, [(args, kwargs)]).jobs[0]
         else:
             job = function._submit(config, [(args, kwargs)], None).jobs[0]
-        self._jobs.append(job)
+        self._keep([job])
         return job
 
     def map(
@@ -69,18 +69,24 @@ class ClusterExecutor(concurrent.futures.Executor):
         if not calls:
             return iter(())
         array = ClusterFunction(_plain(fn), self._options).map(*zip(*calls, strict=True))
-        self._jobs += array.jobs
+        self._keep(array.jobs)
         return _results(array, None if timeout is None else time.monotonic() + timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more functions, and wait for those that there are, or cancel what has not begun."""
         self._over = True
         if cancel_futures:
-            for job in self._jobs:
+            for job in list(self._jobs):
                 if not (job.done() or job.running()):
                     job.cancel()
         if wait:
-            concurrent.futures.wait(self._jobs)
+            concurrent.futures.wait(list(self._jobs))
+
+    def _keep(self, jobs: Iterable[Job]) -> None:
+        """Remember jobs until they end: their results are those of who asked for them."""
+        for job in jobs:
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
 
     def _check(self) -> None:
         if self._over:

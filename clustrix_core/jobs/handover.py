@@ -11,32 +11,45 @@ import inspect
 import json
 import os
 import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from clustrix_core.errors import JobError, printable
 from clustrix_core.jobs import there
-from clustrix_core.jobs.models import INLINE, JobSpec, TaskState, folder_of
+from clustrix_core.jobs.models import INLINE, UNUSED, JobSpec, TaskState, folder_of
 from clustrix_core.remote.backend import Ran
 
-__all__ = ["Place", "UnknownSubmissionError", "checked", "preview", "script", "submit"]
+__all__ = [
+    "FOLDER",
+    "NoProgramError",
+    "Place",
+    "UnknownSubmissionError",
+    "checked",
+    "preview",
+    "script",
+    "submit",
+]
 
-_SCRIPT = """umask 077
-export CLUSTRIX_HERE={marker}
-folder="$HOME"/{folder} task=$(({task}))
+FOLDER = "{folder}"
+"""In a command that submits a script: the job's folder."""
+
+_SCRIPT = """export CLUSTRIX_HERE={marker} CLUSTRIX_CORES={cores}
+folder=$1 task=$(({task}))
 exec >>"$folder/log-$task" 2>&1
 rm -f -- "$folder/done/$task"  # it was begun before, and is begun again
+clustrix_died() {{  # a JSON text why: an outcome, where there is none
+    [ -e "$folder/done/$task" ] && return
+    (umask 077 && mkdir -p "$folder/done")
+    printf '%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", "message": ' "$1" \\
+        ', "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
+        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
+}}
 {setup}
 {python} "$folder/job.pyz" run "$folder" "$task"
 status=$?
-if [ ! -e "$folder/done/$task" ]; then  # it died without a word
-    mkdir -p "$folder/done"
-    printf '%s%s%s%s\\n' '{{"outcome": "failed", "end": "died", "type": "Died", ' \\
-        '"message": "it ended with status ' "$status" \\
-        '", "traceback": "", "size": 0, "sha256": "", "inline": true}}' >"$folder/done/.$task.sh" \\
-        && mv "$folder/done/.$task.sh" "$folder/done/$task" || rm -f "$folder/done/.$task.sh"  # a full disk
-fi
+clustrix_died "\\"it ended with status $status\\""
 exit "$status"
 """
 
@@ -68,8 +81,9 @@ def submit(
     Args:
         place: the backend.
         job: the job.
-        scripts: by the names that they get in the job's folder, what submits each, and prints what the
-            scheduler calls it; and the scripts. Without any, a supervisor runs the tasks.
+        scripts: by the names that they get in the job's folder, what submits each, given the script's path
+            and the folder's besides, and prints at last what the scheduler calls it; and the scripts. Without
+            any, a supervisor runs the tasks.
         undo: what cancels those that were submitted, if one is refused.
 
     Returns:
@@ -77,13 +91,12 @@ def submit(
 
     Raises:
         JobError: it was refused.
+        NoProgramError: there is no such command.
         UnknownSubmissionError: it may have been submitted.
     """
     contents = {name: Path(path) for name, path in job.files.items()}
     after = [] if scripts else _folders(job.after)
     inline = {name: script for name, (_, script) in (scripts or {}).items()}
-    if not scripts:
-        inline["supervisor.py"] = source().encode()
     _send_large(place, job, contents, inline)
     asked = {
         "folder": folder_of(job.name),
@@ -95,7 +108,8 @@ def submit(
         "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
         "work_dir": place.work_dir(),
         "marker": job.marker,
-        "supervisor": [job.python, job.tasks or 1, job.resources.cores or 1, after],
+        "python": job.python,
+        "supervisor": [job.tasks or 1, job.resources.cores or 1, after],
     }
     answer = ask(place, "submit", asked, *inline.values())
     if missing := answer.get("missing"):
@@ -107,18 +121,20 @@ def submit(
     return [str(each) for each in answer["id"]]
 
 
-def script(job: JobSpec, task: str, setup: str = "") -> str:
-    """A script for a POSIX shell that runs a task of a job, for a scheduler to start.
+def script(job: JobSpec, task: str, cores: str, setup: str = "") -> str:
+    """A script for a POSIX shell that runs a task of a job, for a scheduler to start with the job's folder.
 
     Args:
         job: the job.
         task: the number of the task, as an arithmetic expression of the shell.
-        setup: what comes before; what it prints goes to the task's log.
+        cores: how many cores it has, as a word of the shell.
+        setup: what comes before; what it prints goes to the task's log. Where it can't go on, the function
+            `clustrix_died` tells why, a text in JSON.
     """
     return _SCRIPT.format(
         marker=shlex.quote(job.marker),
-        folder=shlex.quote(folder_of(job.name)),
         task=task,
+        cores=cores,
         setup=setup,
         python=shlex.quote(job.python),
     )
@@ -128,15 +144,28 @@ def preview(place: Place, job: JobSpec) -> str:
     """`clustrix_dry_run` of a job that a supervisor sees to."""
     tasks = "0" if job.tasks is None else f"0 to {job.tasks - 1}"
     command = f"{shlex.quote(job.python)} {job.folder}/job.pyz run {job.folder} N"
-    return f"in {place.work_dir()}: {command}\nfor the tasks {tasks}, {job.resources.cores or 1} at once"
+    cores = job.resources.cores or 1
+    return (
+        f"in {place.work_dir()}: {command}\nfor the tasks {tasks}, one for each {cores} of its cores at once"
+    )
 
 
 def _folders(names: Sequence[str]) -> list[str]:
-    return [os.path.basename(folder_of(name.partition("_")[0])) for name in names]
+    """Those of jobs, or of their tasks (`NAME_N`), by their own names."""
+    parts = (name.partition("_") for name in names)
+    return [f"{os.path.basename(folder_of(name))}{mark}{task}" for name, mark, task in parts]
 
 
 class UnknownSubmissionError(JobError):
     """The scheduler may have taken the job, or not."""
+
+
+class EnvironmentGoneError(JobError):
+    """The environment that the job was to run in was swept."""
+
+
+class NoProgramError(JobError):
+    """The program that submits jobs isn't there."""
 
 
 def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
@@ -158,16 +187,16 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
 
 def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:
     """`clustrix_job_states` of jobs that a supervisor sees to: those of their tasks that have not ended."""
-    if not jobs:
+    names = [job for job in jobs if "_" not in job]
+    if not names:
         return {}
-    found = ask(place, "states", {"folders": [folder_of(name) for name in jobs]})
-    return {name: told for name in jobs if (told := _told(*found[folder_of(name)]))}
+    found = ask(place, "states", {"folders": [folder_of(name) for name in names]})
+    return {name: told for name in names if (told := _told(*found[folder_of(name)]))}
 
 
-def _told(tasks: int, running: list[int]) -> list[TaskState]:
-    alive = set(running)
+def _told(running: list[int], waiting: list[int]) -> list[TaskState]:
     told = [TaskState(task, task, "running") for task in running]
-    return told + [TaskState(task, task, "pending") for task in range(tasks) if task not in alive]
+    return told + [TaskState(task, task, "pending") for task in waiting]
 
 
 def cancel(place: Place, jobs: Sequence[str]) -> int:
@@ -184,9 +213,9 @@ def cancel(place: Place, jobs: Sequence[str]) -> int:
 
 
 def remove(place: Place, jobs: Sequence[str]) -> int:
-    """`clustrix_job_remove`, for any place that runs programs."""
+    """`clustrix_job_remove`, for any place that runs programs; it sweeps the parts that no job uses, too."""
     if jobs:
-        checked(place.run(["rm", "-rf", "--", *map(folder_of, jobs)]))
+        ask(place, "remove", {"folders": [folder_of(name) for name in jobs], "seconds": UNUSED})
     return len(jobs)
 
 
@@ -198,7 +227,9 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        raise JobError(_on_one_line(str(answer["refused"])))
+        kind = NoProgramError if answer.get("absent") else JobError
+        kind = EnvironmentGoneError if answer.get("gone") else kind
+        raise kind(_on_one_line(str(answer["refused"])))
     return answer
 
 
@@ -210,12 +241,20 @@ def answer_of(
     Raises:
         JobError: it doesn't work, or answers nonsense.
     """
-    ran = place.run_python(source, [command], json.dumps(asked).encode("ascii") + b"\n" + b"".join(data))
+    program = zlib.compress(source.encode())
+    given = [program, json.dumps(asked).encode("ascii"), b"\n", *data]
+    ran = place.run_python(_LOADER % len(program), [command], b"".join(given))
     try:
         return dict(json.loads(checked(ran)))
     except ValueError:
         shown = printable(ran.output[:200].decode(errors="replace"))
         raise JobError(f"the place answers nonsense: {shown!r}") from None
+
+
+_LOADER = """import sys, zlib
+PROGRAM = zlib.decompress(sys.stdin.buffer.read(%d))
+exec(PROGRAM)
+"""
 
 
 @functools.cache

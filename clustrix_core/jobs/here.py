@@ -15,6 +15,8 @@ pickled: bytes | None = None
 """In a job: the config that it was submitted with, which few functions ask for."""
 
 VARIABLE = "CLUSTRIX_HERE"
+CORES = "CLUSTRIX_CORES"
+"""The variable that tells a job how many cores it has."""
 
 
 def active_config() -> ClusterConfig | None:

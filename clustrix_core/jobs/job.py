@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import concurrent.futures
 import functools
 import hashlib
@@ -12,16 +13,18 @@ import pickle
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import JobError
+from clustrix_core.errors import JobError, printable
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.jobs import records
 from clustrix_core.jobs.models import Outcome, State
 from clustrix_core.jobs.records import Record
+
+PIECE = 1 << 20  # bytes of a log that are read at once
 
 
 class RemoteTracebackError(Exception):
@@ -66,11 +69,19 @@ class Job(concurrent.futures.Future[Any]):
     def attach(cls, id: str) -> Job | JobArray:
         """Follow a job that was submitted before, perhaps by another process.
 
+        Args:
+            id: that of a job, of an array, or of one of its tasks.
+
         Raises:
             JobError: no such job is remembered on this machine.
         """
-        record = records.load(id)
-        return Submission(record, ClusterConfig(**record.config)).followed().handle()
+        array, mark, task = id.partition("_")
+        record = records.load(array)
+        if mark and not (task.isdecimal() and int(task) < (record.tasks or 0)):
+            has = f"has the tasks 0 to {record.tasks - 1}" if record.tasks else "is no array"
+            raise JobError(f"job {array} {has}, so there is no {printable(id)!r}")
+        handle = Submission(record, ClusterConfig(**record.config)).followed().handle()
+        return handle.jobs[int(task)] if mark and isinstance(handle, JobArray) else handle
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, `timeout` seconds at most; whether it has ended. Nothing of it is raised."""
@@ -78,7 +89,7 @@ class Job(concurrent.futures.Future[Any]):
 
     def running(self) -> bool:
         """Whether it is known to be running."""
-        return self.state == "running" and not self.done()
+        return self.submission.is_running(self)
 
     def cancel(self) -> bool:
         """Cancel it, if it has not ended, also when it is running. Round trips: one."""
@@ -93,24 +104,34 @@ class Job(concurrent.futures.Future[Any]):
         Args:
             follow: print it, too, as it comes, until the end of the job.
         """
-        text = self._log()
-        if not follow:
-            return text
-        print(text, end="", flush=True)
-        ended = False
-        while not ended:
-            ended = self.wait(1.0)
-            shown, text = len(text), self._log()
-            print(text[shown:], end="", flush=True)
-        return text
+        pieces = []
+        for text in self.log_pieces(follow):
+            pieces.append(text)
+            if follow:
+                print(text, end="", flush=True)
+        return "".join(pieces)
 
-    def _log(self) -> str:
+    def log_pieces(self, follow: bool = False) -> Iterator[str]:
+        """What it has printed so far, piece by piece; if it is followed, until its end."""
+        decoder, read, ended = codecs.getincrementaldecoder("utf-8")("replace"), 0, not follow
+        while True:
+            piece = self._log(read)
+            read += len(piece)
+            yield decoder.decode(piece)
+            if len(piece) == PIECE:
+                continue
+            if ended:
+                return
+            ended = self.wait(1.0)
+
+    def _log(self, start: int) -> bytes:
         with ClusterFilesystem(self.submission.config) as place:
             try:
-                with place.open(f"{self.submission.record.folder}/log-{self.task}", errors="replace") as file:
-                    return str(file.read())
+                with place.open(f"{self.submission.record.folder}/log-{self.task}", "rb") as file:
+                    file.seek(start)
+                    return bytes(file.read(PIECE))
             except FileNotFoundError:
-                return ""
+                return b""
 
     def settle(self, outcome: Outcome) -> None:
         """Take the outcome that arrived.
@@ -201,6 +222,7 @@ class Job(concurrent.futures.Future[Any]):
             if self.done():
                 return
             self.state, self.reason = state, reason
+            self.submission.count_down()
             settle()
 
 
@@ -234,7 +256,7 @@ _ADVICE = {
 
 
 class JobArray:
-    """The jobs of one `map`. Iterating gives their results, in the order of the arguments.
+    """The jobs of one `map`. Iterating gives their results, in order; Ctrl-C meanwhile cancels all.
 
     Attributes:
         id: what people call it.
@@ -258,12 +280,9 @@ class JobArray:
         return f"<JobArray {self.id} of {self.submission.record.function}: {done} of {len(self)} done>"
 
     def __iter__(self) -> Iterator[Any]:
-        from clustrix_core.jobs.waiting import wait_for
+        from clustrix_core.jobs.waiting import results_of
 
-        for job in self.jobs:
-            if not job.done():
-                wait_for(self.jobs, self.submission.record.function, job)
-            yield job.result()
+        return results_of(self.jobs, self.submission.record.function, self.cancel)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Job]:
         """The jobs, as they end."""
@@ -293,6 +312,7 @@ class Submission:
     def __init__(self, record: Record, config: ClusterConfig) -> None:
         self.record, self.config = record, config
         self.ending = threading.RLock()  # callbacks of a job may ask for others
+        self._left = record.tasks or 1
 
     @functools.cached_property
     def jobs(self) -> list[Job]:
@@ -308,10 +328,33 @@ class Submission:
 
         return follow(self)
 
+    def is_running(self, job: Job) -> bool:
+        """Whether it is known to be running."""
+        return job.state == "running" and not job.done()
+
+    def count_down(self) -> None:
+        """One more is about to end; at the last, it is written down how they ended, before anybody hears."""
+        self._left -= 1
+        if not self._left:
+            self.conclude()
+
+    def conclude(self) -> None:
+        """Write down how they ended."""
+        states = {job.state for job in self.jobs}
+        ended = next((state for state in ("unread", "failed") if state in states), "")
+        if not ended:
+            ended = "completed" if states == {"completed"} else sorted(states - {"completed"})[0]
+        with suppress(OSError):
+            records.save(self.record, ended=ended)
+
     def cancel(self, jobs: list[Job]) -> None:
+        """Cancel those of them that have not ended, by one command."""
         waiting = [job for job in jobs if not job.done()]
+        if not waiting:
+            return
         known = self.record.scheduler_id or self.record.name
-        names = [known] if len(waiting) == len(self.jobs) else [f"{known}_{job.task}" for job in waiting]
+        everything = len(waiting) == sum(not job.done() or job.state == "unread" for job in self.jobs)
+        names = [known] if everything else [f"{known}_{job.task}" for job in waiting]
         for job in waiting:
             job.cancelling = True
         try:

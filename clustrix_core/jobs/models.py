@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +30,9 @@ PREFIX = "clustrix-"
 
 INLINE = 8 << 20
 """Bytes of files that travel together with the order to submit the job."""
+
+UNUSED = 30 * 86400.0
+"""Seconds after which what no job uses is removed with the next job folders."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """The arguments of a call."""
@@ -206,3 +209,14 @@ def folder_of(name: str) -> str:
     if not re.fullmatch(rf"{PREFIX}[0-9a-z-]+", name):
         raise ValueError(f"{name!r} is no job's name")
     return f"{JOBS}/{name.removeprefix(PREFIX)}"
+
+
+def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Rising numbers as ranges: the first and the last of each."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    return found

@@ -13,19 +13,26 @@ import importlib.util
 import io
 import os
 import py_compile
+import shutil
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clustrix_core
 from clustrix_core.config import ClusterConfig
 from clustrix_core.jobs import travel
 from clustrix_core.jobs.dependencies import Dependencies
+from clustrix_core.jobs.parallel import cores_of
+
+if TYPE_CHECKING:
+    from clustrix_core.jobs.decorator import ClusterFunction
+    from clustrix_core.jobs.parallel import Loops
 
 VENDORED = ("cloudpickle", "pluggy")
 KEPT = 30 * 86400  # seconds that the archive of Clustrix itself is kept before it is made again
@@ -57,54 +64,99 @@ main(sys.argv)
 """
 
 
-def build(
+class Pickled(NamedTuple):
+    """A function and what it is called with, in files.
+
+    Attributes:
+        folder: the folder of the files.
+        modules: those that unpickling them needs.
+    """
+
+    folder: Path
+    modules: set[str]
+
+
+def pickled(
     folder: Path,
-    function: Any,
+    function: ClusterFunction[Any, Any],
     config: ClusterConfig,
     calls: Iterable[tuple[tuple[Any, ...], dict[str, Any]]],
-    dependencies: Dependencies,
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Write what travels.
+    loops: Loops | None = None,
+) -> Pickled:
+    """Pickle what travels.
 
     Args:
         folder: where to; nobody else can read it.
         function: what is called.
         config: that of the place, which is the active one in the job.
         calls: the arguments of each task.
-        dependencies: what the function needs.
+        loops: what splitting its loops takes.
+    """
+    modules: set[str] = set()
+    offsets = [0]
+    with open(folder / "arguments", "wb") as file:
+        for call in calls:
+            modules |= travel.dump(call, file)
+            offsets.append(file.tell())
+    packed = function, travel.dumps(config), offsets[:-1], cores_of(function, config), loops
+    with open(folder / "function.pkl", "wb") as file:
+        modules |= travel.dump(packed, file)
+    return Pickled(folder, modules)
+
+
+def build(content: Pickled, dependencies: Dependencies) -> tuple[dict[str, str], dict[str, str]]:
+    """Put together what travels.
+
+    Args:
+        content: the function and its arguments.
+        dependencies: what they need.
 
     Returns:
         The files for the job's folder, by their names there; and the parts, by their SHA-256.
     """
-    parts = dict([_core_part(), *_part_of_sources(folder, dependencies.sources)])
-    offsets = [0]
-    with open(folder / "arguments", "wb") as file:
-        for call in calls:
-            travel.dump(call, file)
-            offsets.append(file.tell())
+    folder = content.folder
+    parts = dict([_core_part(folder), *_part_of_sources(folder, dependencies.sources)])
     with zipfile.ZipFile(folder / "job.pyz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         main = _MAIN.format(version=tuple(sys.version_info[:2]), parts=list(parts))
         archive.writestr(_entry("__main__.py"), main)
-        with archive.open(_entry("function.pkl"), "w", force_zip64=True) as entry:
-            travel.dump((function, travel.dumps(config), offsets[:-1]), entry)
+        entry = archive.open(_entry("function.pkl"), "w", force_zip64=True)
+        with entry, open(folder / "function.pkl", "rb") as file:
+            shutil.copyfileobj(file, entry)
     return {name: str(folder / name) for name in ("job.pyz", "arguments")}, parts
 
 
 def _part_of_sources(folder: Path, sources: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
     if sources:
-        data = _zipped(sorted(sources.items()))
+        # Python finds packages without an `__init__.py` there only where their folders have entries.
+        folders = {f"{parent}/": b"" for name in sources for parent in PurePosixPath(name).parents[:-1]}
+        data = _zipped(sorted({**sources, **folders}.items()))
         digest = hashlib.sha256(data).hexdigest()
         file = folder / "sources.zip"
         file.write_bytes(data)
         yield digest, str(file)
 
 
+def _core_part(folder: Path) -> tuple[str, str]:
+    """The archive of Clustrix itself; where it isn't kept, it is written to this folder."""
+    digest, kept = _core()
+    if isinstance(kept, Path):
+        if kept.exists():
+            return digest, str(kept)
+        _core.cache_clear()  # somebody has tidied up
+        digest, kept = _core()
+    if isinstance(kept, Path):
+        return digest, str(kept)
+    file = folder / "core.zip"
+    file.write_bytes(kept)
+    return digest, str(file)
+
+
 @functools.cache
-def _core_part() -> tuple[str, str]:
-    """The archive of Clustrix itself; it is made once, and kept with what can be made again."""
+def _core() -> tuple[str, Path | bytes]:
+    """The digest of the archive, and where it is kept; the archive itself, if it can't be kept."""
     archive = Path(clustrix_core.__file__).parent.parent
     if archive.is_file():  # this is a job, and the archive is what it came with
-        return hashlib.sha256(archive.read_bytes()).hexdigest(), str(archive)
+        return hashlib.sha256(archive.read_bytes()).hexdigest(), archive
     files = list(_own_files())
     facts = [(name, str(file), file.stat().st_mtime_ns, file.stat().st_size) for name, file in files]
     key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
@@ -114,8 +166,11 @@ def _core_part() -> tuple[str, str]:
         zipfile.ZipFile(io.BytesIO(data)).close()
     except (OSError, zipfile.BadZipFile):
         data = _zipped(_compiled(files))
-        _keep(kept, data)
-    return hashlib.sha256(data).hexdigest(), str(kept)
+        try:
+            _keep(kept, data)
+        except OSError:  # the home folder is full, or can't be written to
+            return hashlib.sha256(data).hexdigest(), data
+    return hashlib.sha256(data).hexdigest(), kept
 
 
 def _keep(file: Path, data: bytes) -> None:
@@ -124,9 +179,12 @@ def _keep(file: Path, data: bytes) -> None:
         with suppress(FileNotFoundError):
             if time.time() - other.stat().st_mtime > KEPT:
                 other.unlink()
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.rename(file)
+    temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.rename(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _cache_folder() -> Path:
@@ -168,7 +226,10 @@ def _own_files() -> Iterator[tuple[str, Path]]:
         spec = importlib.util.find_spec(name)
         assert spec is not None
         assert spec.origin is not None
-        yield from _sources(Path(spec.origin).parent, "vendor/")
+        if spec.submodule_search_locations is None:
+            yield f"vendor/{name}.py", Path(spec.origin)
+        else:
+            yield from _sources(Path(spec.origin).parent, "vendor/")
 
 
 def _sources(package: Path, prefix: str) -> Iterator[tuple[str, Path]]:

@@ -136,7 +136,7 @@ def _check(
             f"{where} has other versions than here, so results may differ or not be readable: "
             f'{printable(", ".join(other))}; environment="auto" installs those from here',
             DependencyWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

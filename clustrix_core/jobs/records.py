@@ -68,9 +68,12 @@ def save(record: Record, **changes: str) -> Record:
     file = _file(record.id)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-    temporary.touch(0o600)
-    temporary.write_text(json.dumps(asdict(record), default=_plain))
-    temporary.rename(file)
+    try:
+        temporary.touch(0o600)
+        temporary.write_text(json.dumps(asdict(record), default=_plain))
+        temporary.rename(file)
+    finally:
+        temporary.unlink(missing_ok=True)  # a full disk needs no half of it
     return record
 
 
@@ -81,18 +84,21 @@ def load(identity: str) -> Record:
         JobError: there is none.
     """
     try:
-        return Record(**json.loads(_file(identity).read_text()))
+        told = json.loads(_file(identity).read_text())
+        return Record(**{name: told[name] for name in told.keys() & Record.__dataclass_fields__.keys()})
     except FileNotFoundError:
         raise JobError(
             f"no job {printable(identity)!r} is known here; `clustrix jobs` lists those that are"
         ) from None
+    except (ValueError, TypeError, AttributeError) as error:  # the machine went down while it was written
+        raise JobError(f"what was written down of the job is damaged: {_file(identity)}: {error}") from None
 
 
 def all_records() -> list[Record]:
     """All that are remembered, the oldest first."""
     found = []
     for file in _folder().glob("*.json"):
-        with suppress(JobError):  # it was forgotten meanwhile
+        with suppress(JobError):  # it was forgotten meanwhile, or is damaged
             found.append(load(file.stem))
     return sorted(found, key=lambda record: record.submitted)
 

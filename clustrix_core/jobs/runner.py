@@ -15,28 +15,30 @@ import json
 import math
 import os
 import pickle
+import reprlib
 import signal
 import socket
 import sys
 import time
 import traceback
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import IO, Any
 
 INLINE = 1 << 16  # bytes of a result that travel with the outcome
+TEXT = 1 << 15  # characters of a message that do
 
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-def run(archive: str, folder: str, task: int) -> None:
-    """Call the function for one task. What it raises is its outcome."""
+def run(archive: str, folder: str, task: int, umask: int) -> bool:
+    """Call the function for one task. What it raises is its outcome; whether it succeeded is returned."""
     began = time.time()
     with contextlib.suppress(FileNotFoundError):  # it was begun before, and is begun again
         os.unlink(os.path.join(folder, "done", str(task)))
     with Payload(folder, task) as payload:
-        outcome = _outcome(archive, folder, task, payload)
+        outcome = _outcome(archive, folder, task, payload, umask)
         outcome["seconds"] = round(time.time() - began, 3)
         outcome["machine"] = socket.gethostname()
         try:
@@ -46,13 +48,18 @@ def run(archive: str, folder: str, task: int) -> None:
             outcome.update(failure(error, payload), **payload.placed())
         content = json.dumps(outcome).encode("ascii") + b"\n" + payload.inline()
         place(os.path.join(folder, "done"), str(task), content)
+    return bool(outcome["outcome"] == "completed")
 
 
-def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str, Any]:
+def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int) -> dict[str, Any]:
     try:
         function, args, kwargs = load(archive, folder, task)
         signal.signal(signal.SIGTERM, terminated)
-        result = function(*args, **kwargs)
+        try:
+            with umask_of(umask):
+                result = function(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time left to say what came of it
         send(result, payload)
         return {"outcome": "completed"}
     except BaseException as error:  # a function may also call `sys.exit`
@@ -63,19 +70,30 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload) -> dict[str
             sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def umask_of(mask: int) -> Iterator[None]:
+    """The function's own files get the rights that others of the account get."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def load(archive: str, folder: str, task: int) -> Call:
-    from clustrix_core.jobs import here
+    from clustrix_core.jobs import here, parallel
 
     if importlib.util.find_spec("pydantic") is None:
         from clustrix_core.jobs import plain
 
         sys.modules["clustrix_core.config"] = plain
     with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.pickled, offsets = pickle.load(file)
+        function, here.pickled, offsets, cores, loops = pickle.load(file)
+    os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
     with open(os.path.join(folder, "arguments"), "rb") as file:
         file.seek(offsets[task])
         args, kwargs = pickle.load(file)
-    return getattr(function, "local", function), args, kwargs
+    return parallel.split(getattr(function, "local", function), loops), args, kwargs
 
 
 class ResultError(Exception):
@@ -95,27 +113,57 @@ def send(result: object, file: Payload) -> None:
     except OSError:  # a full disk, say
         raise
     except Exception as error:
-        shown = repr(result)
-        shown = shown if len(shown) < 500 else shown[:500] + "..."
-        raise ResultError(f"the result can't be pickled ({type(error).__name__}: {error}): {shown}") from None
+        raise unsendable(result, error) from None
+
+
+def unsendable(result: object, error: Exception) -> ResultError:
+    """Why a result can't be pickled, and what it is."""
+    shown = as_text(_repr.repr, result)
+    return ResultError(
+        f"the result can't be pickled ({type(error).__name__}: {as_text(str, error)}): {shown}"
+    )
+
+
+def pickled_error(error: Exception) -> bytes:
+    """Pickle an exception so that it can be unpickled."""
+    from clustrix_core.jobs.travel import Rebuilt, dumps
+
+    try:
+        pickled = dumps(error)
+        pickle.loads(pickled)
+    except Exception:
+        pickled = dumps(Rebuilt(error))
+        pickle.loads(pickled)
+    return pickled
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 200
+
+
+def as_text(make: Callable[[Any], str], value: object) -> str:
+    """What `str` or `repr` make of a value, if they can, and the beginning of it, where that is long."""
+    try:
+        text = make(value)
+    except Exception as error:
+        return f"<{type(value).__name__}, whose text can't be told: {type(error).__name__}>"
+    return text if len(text) <= TEXT else text[:TEXT] + "..."
 
 
 def failure(error: BaseException, file: Payload) -> dict[str, Any]:
     """An exception as an outcome: its text always, itself if it is an `Exception` that can be pickled."""
-    from clustrix_core.jobs.travel import dumps
-
     text = "".join(traceback.format_exception(type(error), error, own_frames_off(error)))
     if isinstance(error, Exception):
-        with contextlib.suppress(Exception):
-            pickled = dumps(error)
-            pickle.loads(pickled)
-            file.write(pickled)
+        try:
+            file.write(pickled_error(error))
+        except Exception:
+            file.clear()
     return {
         "outcome": "failed",
         "end": "terminated" if isinstance(error, Terminated) else "raised",
         "type": type(error).__name__,
-        "message": str(error),
-        "traceback": text[-(1 << 15) :],
+        "message": as_text(str, error),
+        "traceback": text[-TEXT:],
     }
 
 
@@ -223,8 +271,8 @@ def activate() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run a task."""
+    """Run a task. The exit status tells the scheduler whether it succeeded, as others may come after it."""
     archive, _run, folder, task = arguments
-    os.umask(0o077)
+    umask = os.umask(0o077)
     activate()
-    run(archive, folder, int(task))
+    sys.exit(not run(archive, folder, int(task), umask))

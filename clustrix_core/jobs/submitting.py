@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,9 @@ from clustrix_core.errors import (
     printable,
 )
 from clustrix_core.filesystem import ClusterFilesystem
-from clustrix_core.jobs import package, preparing, records
-from clustrix_core.jobs.handover import UnknownSubmissionError
+from clustrix_core.jobs import package, parallel, preparing, records
+from clustrix_core.jobs.dependencies import Dependencies, analyse
+from clustrix_core.jobs.handover import EnvironmentGoneError, UnknownSubmissionError
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission
 from clustrix_core.jobs.models import Call, JobSpec
@@ -34,7 +37,7 @@ from clustrix_core.jobs.records import Record
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
-    from clustrix_core.jobs.dependencies import Dependencies
+    from clustrix_core.jobs.parallel import Loops
 
 TRIES = 3  # times that a submission is asked for whose answer was lost
 
@@ -46,27 +49,55 @@ def submit(
 
     Raises:
         JobError: it can't be submitted.
+        LoopError: a loop can't be split that has to be.
         ConnectionFailedError: the place can't be reached.
     """
-    needed = _needed(function)
+    loops = parallel.planned(function, config)
     after = _after(function, config)
-    environment = preparing.prepared(config, needed, function.options.environment)
-    if config.cluster_type != "local":
-        for warning in needed.warnings:
-            warnings.warn(f"{function.name}: {warning}", DependencyWarning, stacklevel=4)
+    try:
+        return _submitted(function, config, calls, tasks, after, loops)
+    except EnvironmentGoneError:  # it was swept since this process has seen it: it is built again
+        return _submitted(function, config, calls, tasks, after, loops)
+
+
+def _submitted(
+    function: ClusterFunction[Any, Any],
+    config: ClusterConfig,
+    calls: list[Call],
+    tasks: int | None,
+    after: tuple[str, ...],
+    loops: Loops | None,
+) -> Submission:
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder:
-        record, job = _packed(Path(folder), function, config, calls, tasks, needed, environment.python)
-        records.save(record)
+        content = package.pickled(Path(folder), function, config, calls, loops)
+        needed = _needed(function, config, content)
+        environment = preparing.prepared(config, needed, function.options.environment)
+        record, job = _packed(content, function, config, tasks, needed, environment.python)
+        _remember(record)
         number = _handed_over(config, replace(job, after=after), record)
-        record = records.save(record, scheduler_id=number, environment=environment.folder)
+        record = replace(record, scheduler_id=number, environment=environment.folder)
+        with suppress(OSError):  # it is submitted, also if there is no room to write that down
+            records.save(record)
     return Submission(record, config).followed()
+
+
+def _remember(record: Record) -> None:
+    try:
+        records.save(record)
+    except OSError as error:
+        raise JobError(
+            f"the job isn't submitted, as this machine couldn't remember it: {error}; XDG_STATE_HOME may "
+            "name another folder for that"
+        ) from error
 
 
 def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Call) -> str:
     """What submitting a call would do. Nothing is sent."""
-    needed = function.dependencies()
+    loops = parallel.planned(function, config)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder, ClusterFilesystem(config) as place:
-        record, job = _packed(Path(folder), function, config, [call], None, needed, _python(function, config))
+        content = package.pickled(Path(folder), function, config, [call], loops)
+        needed = analyse(function, content.modules)
+        record, job = _packed(content, function, config, None, needed, _python(function, config))
         contents = [(name, Path(file).stat().st_size) for name, file in job.files.items()]
         contents += [
             (f"parts/{digest[:12]}.zip", Path(file).stat().st_size) for digest, file in job.parts.items()
@@ -87,24 +118,28 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
     )
 
 
-def _needed(function: ClusterFunction[Any, Any]) -> Dependencies:
-    needed = function.dependencies()
+def _needed(
+    function: ClusterFunction[Any, Any], config: ClusterConfig, content: package.Pickled
+) -> Dependencies:
+    needed = analyse(function, content.modules)
     if needed.missing:
         named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
         raise JobError(f"modules that the function imports are not found here: {named}")
+    if config.cluster_type != "local":
+        for warning in needed.warnings:
+            warnings.warn(f"{function.name}: {warning}", DependencyWarning, stacklevel=6)
     return needed
 
 
 def _packed(
-    folder: Path,
+    content: package.Pickled,
     function: ClusterFunction[Any, Any],
     config: ClusterConfig,
-    calls: list[Call],
     tasks: int | None,
     needed: Dependencies,
     python: str,
 ) -> tuple[Record, JobSpec]:
-    files, parts = package.build(folder, function, config, calls, needed)
+    files, parts = package.build(content, needed)
     record = records.new(function.name, tasks, _resolved(config))
     return record, JobSpec(
         name=record.name,
@@ -129,21 +164,36 @@ def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _after(function: ClusterFunction[Any, Any], config: ClusterConfig) -> tuple[str, ...]:
-    """What the backend calls the jobs that have to succeed before."""
-    return tuple(_number(job, config) for job in function.options.after)
+    """What the backend calls the jobs that have to succeed before, and may not have ended yet."""
+    return tuple(filter(None, (_number(job, config) for job in function.options.after)))
 
 
 def _number(job: Any, config: ClusterConfig) -> str:
+    """Empty for one that has succeeded: the scheduler may have forgotten it.
+
+    Raises:
+        JobError: it has failed, which the scheduler may have forgotten as well; or it is of another place.
+    """
+    task, states = "", set[str]()
     if isinstance(job, str):
         record, _, task = records.load(job.partition("_")[0]), *job.partition("_")[1:]
+        states = {record.ended} if record.ended == "completed" or not task else {""}
     elif isinstance(job, (Job, JobArray)):
-        record, task = job.submission.record, ""
+        record = job.submission.record
+        states = {
+            each.state if each.done() else "" for each in (job.jobs if isinstance(job, JobArray) else [job])
+        }
         if isinstance(job, Job) and record.tasks is not None:
             task = str(job.task)
     else:
         raise TypeError(f"after takes jobs or their ids, not {type(job).__name__}")
     if marker(ClusterConfig(**record.config)) != marker(config):
         raise JobError(f"job {record.id} is not of the same place, so nothing can come after it here")
+    name = record.id + (f"_{task}" if task else "")
+    if failed := states - {"", "completed", "unread"}:
+        raise JobError(f"job {name}, which it is to come after, did not succeed: {', '.join(sorted(failed))}")
+    if states == {"completed"}:
+        return ""
     return (record.scheduler_id or record.name) + (f"_{task}" if task else "")
 
 
@@ -169,7 +219,7 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
             try:
                 return str(place._call("clustrix_submit", job=spec))
             except KeyboardInterrupt:
-                place._call("clustrix_cancel", jobs=[spec.name])
+                _call_off(place, record)
                 raise
             except Exception as error:
                 if not (tries or _may_have_run(error)):  # it was refused, or never got there
@@ -179,6 +229,15 @@ def _handed_over(config: ClusterConfig, spec: JobSpec, record: Record) -> str:
                 tries += 1
                 if tries == TRIES or not _is_worth_another_try(error):
                     raise _doubtful(error, record) from error
+
+
+def _call_off(place: ClusterFilesystem, record: Record) -> None:
+    """Cancel what was perhaps handed over."""
+    try:
+        place._call("clustrix_cancel", jobs=[record.name])
+        records.save(record, ended="cancelled")
+    except Exception as error:  # the line is lost, say: it is remembered
+        logging.getLogger("clustrix").warning("job %s isn't cancelled: %s", record.id, error)
 
 
 def _may_have_run(error: Exception) -> bool:

@@ -1,12 +1,11 @@
 """What jobs need where they run, besides the agent: their folders and, without a scheduler, a supervisor.
 
-It travels as source, `python -c SOURCE COMMAND`, and is started in the home folder: so it keeps to Python
-3.6 and the standard library. What is asked is a line of JSON on standard input; so is the answer on standard
-output.
+It travels as source, see `handover`, and is started in the home folder: so it keeps to Python 3.6 and the
+standard library. What is asked is a line of JSON on standard input; so is the answer on standard output.
 
 A job's folder holds its files; `claim`, a folder that only one submission can make; `submitted`, the answer
-to that; and, without a scheduler, `lock`, which its supervisor holds as long as it lives, `running/N`, which
-the processes of the task N hold, and `cancelled/N` or `cancelled/all`.
+to that; `parts`, a list of those that it uses; and, without a scheduler, `lock`, which its supervisor holds
+as long as it lives, `running/N`, which the processes of the task N hold, `cancelled/N` and `cancelled/all`.
 """
 
 import contextlib
@@ -22,10 +21,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 
+JOBS = ".clustrix/jobs"
 PARTS = ".clustrix/parts"
+ENVIRONMENTS = ".clustrix/environments"
 PATIENCE = 30.0  # seconds that the answer to an earlier submission may take
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+
+umask = 0o077  # the account's own, for what jobs write; all else is for the account alone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     Asked = dict[str, Any]
+    PROGRAM = b""  # the text of this program, which `handover` gives to it
 
 
 # --- submitting
@@ -47,24 +52,36 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     """
     folder = os.path.abspath(asked["folder"])
     os.makedirs(folder, exist_ok=True)
-    for digest, size in asked["parts"]:
-        place_part(digest, read(source, size))
-    missing = [digest for digest in asked["needed"] if not is_there(digest)]
-    if missing:
-        return {"missing": missing}
-    claim = os.path.join(folder, "claim")
-    try:
-        os.mkdir(claim)
-    except FileExistsError:
-        return answer_to_the_first(folder)
+    refused = check_owner() or check_environment(asked["python"])
+    if refused:
+        if not os.path.exists(os.path.join(folder, "claim")):
+            shutil.rmtree(folder, ignore_errors=True)
+        return refused
+    with parts_locked(fcntl.LOCK_SH):
+        for digest, size in asked["parts"]:
+            place_part(digest, read(source, size))
+        missing = [digest for digest in asked["needed"] if not is_there(digest)]
+        if missing:
+            return {"missing": missing}
+        try:
+            os.mkdir(os.path.join(folder, "claim"))
+        except FileExistsError:
+            return answer_to_the_first(folder)
+        return submit_once(folder, asked, source)
+
+
+def submit_once(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     answer = {}  # type: dict[str, Any]
     try:
+        place(folder, "parts", json.dumps(asked["needed"]).encode("ascii"))
         for name, size in asked["files"]:
             place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), read(source, size))
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
         os.chdir(asked["work_dir"])
+        os.umask(umask)
         for name in asked["data"]:
             bring(os.path.join(folder, "files", name), name)
+        os.umask(0o077)
         answer = by_scheduler(folder, asked) if asked["commands"] else by_supervisor(folder, asked)
     finally:
         if "id" in answer:
@@ -73,6 +90,29 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
         elif not answer.get("unknown"):
             shutil.rmtree(folder, ignore_errors=True)  # nobody remembers it
     return answer
+
+
+def check_owner() -> "dict[str, Any]":
+    """Refuse to run what others could put here."""
+    for path in (".clustrix", JOBS, PARTS):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(path)
+            if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                said = "%s: it must be yours, and nobody else may write there" % os.path.abspath(path)
+                return {"refused": said}
+    return {}
+
+
+def check_environment(python: str) -> "dict[str, Any]":
+    """Refuse an environment that was swept; no sweeper takes one that is used."""
+    folder = os.path.dirname(os.path.dirname(python))
+    if os.path.dirname(folder) != os.path.abspath(ENVIRONMENTS):
+        return {}
+    try:
+        os.utime(os.path.join(folder, "clustrix-ready"))
+    except FileNotFoundError:
+        return {"refused": "the environment %s is gone" % folder, "gone": True}
+    return {}
 
 
 def bring(source: str, target: str) -> None:
@@ -105,7 +145,10 @@ def answer_to_the_first(folder: str) -> "dict[str, Any]":
 def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
     taken = []  # type: list[str]
     for script, command in asked["commands"]:
-        done = run([*command, os.path.join(folder, script)])
+        if shutil.which(command[0]) is None:
+            return {"refused": "there is no program %r" % command[0], "absent": True}
+        command = [argument.replace("{folder}", folder) for argument in command]
+        done = run([*command, os.path.join(folder, script), folder])
         said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
         if done.returncode:
             if taken:
@@ -113,13 +156,15 @@ def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
             # It may have been submitted all the same, when the scheduler took its time.
             unknown = "timed out" in said.lower()
             return {"refused": said or "exit code %d" % done.returncode, "unknown": unknown}
-        taken.append(done.stdout.decode("ascii", "replace").strip().partition(";")[0])
+        said = done.stdout.decode("ascii", "replace").strip()
+        taken.append(said.split("\n")[-1].partition(";")[0].strip())
     return {"id": taken}
 
 
 def run(command: "list[str]") -> "subprocess.CompletedProcess[bytes]":
-    pipe = subprocess.PIPE
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    """Run a command of the scheduler, which hands the umask on to the job."""
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    return subprocess.run(command, stdin=null, stdout=pipe, stderr=pipe, preexec_fn=lambda: os.umask(umask))
 
 
 def place_part(digest: str, data: bytes) -> None:
@@ -135,6 +180,46 @@ def is_there(digest: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def parts_locked(how: int) -> "Iterator[None]":
+    """Keep parts from being swept meanwhile; or, exclusively, from being relied on.
+
+    Raises:
+        BlockingIOError: others hold them, and this is not to wait.
+    """
+    os.makedirs(PARTS, mode=0o700, exist_ok=True)
+    with open(os.path.join(PARTS, "lock"), "a+b") as lock:
+        try:
+            fcntl.flock(lock.fileno(), how)
+        except OSError:  # there are no locks on this disk, say: then nothing is swept
+            if how != fcntl.LOCK_SH:
+                raise
+        yield
+
+
+def remove(asked: "Asked") -> "dict[str, Any]":
+    """Remove job folders, and parts that no job has and none has asked for in so many seconds."""
+    for folder in asked["folders"]:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+    with contextlib.suppress(OSError), parts_locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        lock = os.path.join(PARTS, "lock")
+        os.utime(lock)
+        now = os.stat(lock).st_mtime  # by the clock of the disk
+        used = {"%s.zip" % digest for digest in parts_in_use()}
+        for name in set(os.listdir(PARTS)) - used - {"lock"}:
+            path = os.path.join(PARTS, name)
+            if now - os.stat(path).st_mtime > asked["seconds"]:
+                os.unlink(path)
+    return {}
+
+
+def parts_in_use() -> "Iterator[str]":
+    for name in os.listdir(JOBS):
+        with contextlib.suppress(OSError, ValueError), open(os.path.join(JOBS, name, "parts")) as file:
+            yield from json.load(file)
 
 
 def read(source: "BinaryIO", size: int) -> bytes:
@@ -163,10 +248,12 @@ def place(folder: str, name: str, data: bytes) -> None:
 
 
 def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
-    python, tasks, workers, after = asked["supervisor"]
-    found = shutil.which(python)
+    tasks, cores, after = asked["supervisor"]
+    workers = max(1, available_cores() // cores)
+    found = shutil.which(asked["python"])
     if found is None:
-        return {"refused": "there is no program %r" % python}
+        return {"refused": "there is no program %r" % asked["python"]}
+    place(folder, "supervisor.py", PROGRAM)
     ready, begun = os.pipe()
     if not os.fork():
         os.setsid()
@@ -179,49 +266,90 @@ def by_supervisor(folder: str, asked: "Asked") -> "dict[str, Any]":
         os.set_inheritable(3, True)
         command = [sys.executable, "-I", "-S", os.path.join(folder, "supervisor.py"), "supervise"]
         after = [os.path.join(os.path.dirname(folder), name) for name in after]
+        os.umask(umask)
         os.execv(sys.executable, [*command, folder, found, str(tasks), str(workers), *after])
     os.close(begun)
     os.wait()
     if os.read(ready, 1) != b"+":
         return {"refused": "the process that sees to it ended at once"}
-    return {"id": ["clustrix-" + os.path.basename(folder)]}
+    return {"id": [id_of(folder)]}
+
+
+def available_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux has it
+        return os.cpu_count() or 1
 
 
 def supervise(folder: str, python: str, tasks: int, workers: int, after: "list[str]") -> None:
     """Run the tasks, so many at once, and write down what became of those that can't tell themselves.
 
-    They begin when all tasks of the jobs in the folders `after` have succeeded.
+    They begin when the jobs in the folders `after`, or their tasks (`FOLDER_N`), have succeeded.
     """
     with open(os.path.join(folder, "lock"), "wb") as lock:
         take(lock.fileno())
         place(folder, "tasks", b"%d" % tasks)
+        place(folder, "submitted", json.dumps({"id": [id_of(folder)]}).encode("ascii"))
         os.makedirs(os.path.join(folder, "running"), exist_ok=True)
         os.write(3, b"+")
         os.close(3)
-        waiting = [task for task in range(tasks) if not is_done(folder, task)]
+        waiting = deque(task for task in range(tasks) if not is_done(folder, task))
         in_vain = not all(has_succeeded(other, folder) for other in after)
         running = {}  # type: dict[int, int]
+        untold = []  # type: list[tuple[int, str, str]]
         while waiting or running:
             while waiting and len(running) < workers:
-                task = waiting.pop(0)
-                if is_cancelled(folder, task):
-                    tell(folder, task, "Cancelled", "it was cancelled before it began")
-                elif in_vain:
-                    tell(folder, task, "InVain", "a job that it was to come after did not succeed")
-                else:
-                    running[spawn(folder, python, task)] = task
+                task = waiting.popleft()
+                try:
+                    why = why_not(folder, task, in_vain)
+                    if why:
+                        untold.append((task, *why))
+                    else:
+                        running[spawn(folder, python, task)] = task
+                except OSError as error:  # a full disk, too many processes
+                    untold.append((task, "Died", "it could not be started: %s" % error.strerror))
+                untold = told(folder, untold)
             if running:
                 process, status = os.wait()
-                reaped(folder, running.pop(process), status)
+                untold += reaped(folder, running.pop(process), status)
+                untold = told(folder, untold)
+
+
+def id_of(folder: str) -> str:
+    return "clustrix-" + os.path.basename(folder)
+
+
+def why_not(folder: str, task: int, in_vain: bool) -> "tuple[str, str] | None":
+    """Why a task isn't begun, if so."""
+    if is_cancelled(folder, task):
+        return "Cancelled", "it was cancelled before it began"
+    return ("InVain", "a job that it was to come after did not succeed") if in_vain else None
+
+
+def told(folder: str, untold: "list[tuple[int, str, str]]") -> "list[tuple[int, str, str]]":
+    """Write down what became of tasks; those for which there is no room are left."""
+    left = []
+    for each in untold:
+        try:
+            tell(folder, *each)
+        except OSError:
+            left.append(each)
+    return left
 
 
 def has_succeeded(other: str, folder: str) -> bool:
-    """Wait for the end of another job, and say whether all its tasks have succeeded."""
+    """Wait for the end of another job, or of a task of one, and say whether all of it has succeeded."""
+    name, _, task = os.path.basename(other).partition("_")
+    other = os.path.join(os.path.dirname(other), name)
     while is_held(os.path.join(other, "lock")) and not is_cancelled(folder, -1):
+        if task and is_done(other, int(task)):
+            break
         time.sleep(0.1)
     try:
         with open(os.path.join(other, "tasks")) as file:
-            return all(has_completed(other, task) for task in range(int(file.read())))
+            wanted = [int(task)] if task else range(int(file.read()))
+        return all(has_completed(other, each) for each in wanted)
     except FileNotFoundError:
         return False
 
@@ -248,32 +376,39 @@ def take(lock: int) -> None:
 
 def spawn(folder: str, python: str, task: int) -> int:
     lock = os.open(os.path.join(folder, "running", str(task)), os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    process = os.fork()
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = os.fork()
+    except OSError:
+        os.close(lock)
+        raise
     if process:
         os.close(lock)
         return process
     try:
         os.setpgid(0, 0)
-        os.write(lock, b"%d" % os.getpid())
+        with contextlib.suppress(OSError):  # a full disk: then it can't be cancelled
+            os.write(lock, b"%d" % os.getpid())
         os.set_inheritable(lock, True)  # whatever the task starts by a mere fork holds it, too
         log = os.open(os.path.join(folder, "log-%d" % task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        os.umask(umask)
         os.execv(python, [python, os.path.join(folder, "job.pyz"), "run", folder, str(task)])
     finally:
         os._exit(127)
 
 
-def reaped(folder: str, task: int, status: int) -> None:
+def reaped(folder: str, task: int, status: int) -> "Iterator[tuple[int, str, str]]":
+    """What is to be told of a task whose process has ended, if it has not told itself."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, "running", str(task)))
     if is_cancelled(folder, task):
         if not (is_done(folder, task) and has_told(folder, task)):
-            tell(folder, task, "Cancelled", "it was cancelled")
+            yield task, "Cancelled", "it was cancelled"
     elif not is_done(folder, task):
         how = "signal %d" % (status & 127) if status & 127 else "exit code %d" % (status >> 8)
-        tell(folder, task, "Died", "its process ended without a word (%s)" % how)
+        yield task, "Died", "its process ended without a word (%s)" % how
 
 
 def has_told(folder: str, task: int) -> bool:
@@ -327,14 +462,17 @@ def running(folder: str) -> "list[int]":
 
 
 def states(asked: "Asked") -> "dict[str, Any]":
-    """For each folder the number of tasks, if its supervisor is there, and those that are running."""
+    """For each folder the tasks that are running, and those that its supervisor will begin."""
     found = {}
     for folder in asked["folders"]:
-        tasks = 0
+        alive, tasks = running(folder), 0
         if is_held(os.path.join(folder, "lock")):
             with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "tasks")) as file:
                 tasks = int(file.read())
-        found[folder] = [tasks, running(folder)]
+        begun = {str(task) for task in alive}
+        with contextlib.suppress(FileNotFoundError):
+            begun.update(os.listdir(os.path.join(folder, "done")))
+        found[folder] = [alive, [task for task in range(tasks) if str(task) not in begun]]
     return found
 
 
@@ -369,7 +507,8 @@ def groups_of(asked: "dict[str, Any]") -> "Iterator[int]":
 
 def group_of(path: str) -> int:
     """The process group of a task; of one that is just beginning, as soon as it has one."""
-    while is_held(path):
+    deadline = time.monotonic() + GRACE
+    while is_held(path) and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError), open(path) as file:
             text = file.read()
             if text:
@@ -379,7 +518,8 @@ def group_of(path: str) -> int:
 
 
 def main(command: str, *arguments: str) -> None:
-    os.umask(0o077)
+    global umask
+    umask = os.umask(0o077)
     if command == "supervise":
         folder, python, tasks, workers = arguments[:4]
         supervise(folder, python, int(tasks), int(workers), list(arguments[4:]))
@@ -389,7 +529,7 @@ def main(command: str, *arguments: str) -> None:
         if command == "submit":
             answer = submit(asked, sys.stdin.buffer)
         else:
-            answer = {"states": states, "cancel": cancel}[command](asked)
+            answer = {"states": states, "cancel": cancel, "remove": remove}[command](asked)
     except OSError as error:  # no work dir, a full disk
         answer = {"refused": "%s: %r" % (error.strerror, error.filename)}
     print(json.dumps(answer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 import cloudpickle
@@ -11,12 +12,30 @@ import cloudpickle
 STAY = frozenset({"key_file"})
 """Fields that mean nothing over there, or too much."""
 
+_NAMED = (type, FunctionType, BuiltinFunctionType)
+_THERE = {"__main__", "cloudpickle", "clustrix_core", *sys.stdlib_module_names}
+
+
+_NOWHERE = "<dynamic-code>"  # the file that cloudpickle gives to all code, which tracebacks then tell
+
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, file: SupportsWrite) -> None:
+        super().__init__(file)
+        self.modules: set[str] = set()
+        """Those that are pickled by their names, or of which classes and functions are."""
+
     def reducer_override(self, obj: Any) -> Any:
         if is_config(obj):
             return arrive, travelling(obj)
-        return super().reducer_override(obj)
+        if isinstance(obj, CodeType) and obj.co_filename != _NOWHERE:
+            return code_of, (obj.replace(co_filename=_NOWHERE), obj.co_filename)
+        found = super().reducer_override(obj)
+        if found is NotImplemented and isinstance(obj, _NAMED):
+            self.modules.add(getattr(obj, "__module__", None) or "builtins")
+        elif isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
+            self.modules.add(obj.__name__)
+        return found
 
 
 def is_config(value: object) -> bool:
@@ -32,9 +51,15 @@ class SupportsWrite(Protocol):
         """Take more bytes, or whatever holds some."""
 
 
-def dump(value: object, file: SupportsWrite) -> None:
-    """Pickle a value into a file; a config in it travels without its password and keys."""
-    _Pickler(file).dump(value)
+def dump(value: object, file: SupportsWrite) -> set[str]:
+    """Pickle a value into a file; a config in it travels without its password and keys.
+
+    Returns:
+        The modules that unpickling it needs, besides those of Python and of this package.
+    """
+    pickler = _Pickler(file)
+    pickler.dump(value)
+    return {name for name in pickler.modules if name.partition(".")[0] not in _THERE}
 
 
 def dumps(value: object) -> bytes:
@@ -42,6 +67,29 @@ def dumps(value: object) -> bytes:
     buffer = io.BytesIO()
     dump(value, buffer)
     return buffer.getvalue()
+
+
+def code_of(code: CodeType, file: str) -> CodeType:
+    """The code that travelled so: it is of this file, as far as tracebacks and loops go."""
+    return code.replace(co_filename=file)
+
+
+class Rebuilt:
+    """Pickles an exception without its `__init__`, which often wants other arguments than `args`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> Any:
+        return rebuilt, (type(self._error), self._error.args, vars(self._error))
+
+
+def rebuilt(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    """The exception that travelled so."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(attributes)
+    return error
 
 
 def travelling(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from clustrix_core.jobs import here, runner, travel
-from clustrix_core.jobs.models import Call
+from clustrix_core.jobs import here, parallel, runner, travel
+from clustrix_core.jobs.parallel import Loops
 
 
 class Task(NamedTuple):
@@ -20,14 +19,18 @@ class Task(NamedTuple):
         config: the config of the place, pickled.
         marker: that of the place.
         work_dir: where the calls start.
-        calls: their arguments, pickled.
+        calls: their arguments, pickled each for itself: none sees what another does to its own.
+        cores: how many each has.
+        loops: what splitting its loops takes.
     """
 
     function: bytes
     config: bytes
     marker: str
     work_dir: str
-    calls: bytes
+    calls: list[bytes]
+    cores: int
+    loops: Loops | None
 
 
 class Failed(NamedTuple):
@@ -42,49 +45,32 @@ class Failed(NamedTuple):
     error: bytes
 
 
-def run(task: Task) -> bytes:
-    """Call the function for each; the pickled list of what came of that."""
-    with _place(task):
-        function = pickle.loads(task.function)
-        function = getattr(function, "local", function)
-        outcomes = [_outcome(function, call) for call in pickle.loads(task.calls)]
-        try:
-            return travel.dumps(outcomes)
-        except Exception:  # find out which
-            return travel.dumps([_sendable(outcome) for outcome in outcomes])
-
-
-def _outcome(function: Any, call: Call) -> Any:
+def run(task: Task) -> list[bytes]:
+    """Call the function for each; what came of each, pickled."""
+    os.environ[here.VARIABLE], here.pickled = task.marker, task.config  # as in any job, the place is here
+    os.environ[here.CORES] = str(task.cores)
     try:
-        return function(*call[0], **call[1])
+        os.chdir(task.work_dir)
+        function = pickle.loads(task.function)
+        function = parallel.split(getattr(function, "local", function), task.loops)
+    except BaseException as error:
+        return [travel.dumps(_failed(error))] * len(task.calls)
+    return [_outcome(task, function, call) for call in task.calls]
+
+
+def _outcome(task: Task, function: Callable[..., Any], call: bytes) -> bytes:
+    try:
+        os.chdir(task.work_dir)
+        args, kwargs = pickle.loads(call)
+        result = function(*args, **kwargs)
     except BaseException as error:  # a function may also call `sys.exit`
-        return _failed(error)
+        return travel.dumps(_failed(error))
+    try:
+        return travel.dumps(result)
+    except Exception as error:
+        return travel.dumps(_failed(runner.unsendable(result, error)))
 
 
 def _failed(error: BaseException) -> Failed:
     payload = runner.Payload()
     return Failed(runner.failure(error, payload), payload.inline())
-
-
-def _sendable(outcome: Any) -> Any:
-    try:
-        runner.send(outcome, runner.Payload())
-    except Exception as error:
-        return _failed(error)
-    return outcome
-
-
-@contextmanager
-def _place(task: Task) -> Iterator[None]:
-    """As in any job, the place is here."""
-    before = os.environ.get(here.VARIABLE), os.getcwd(), here.pickled
-    os.environ[here.VARIABLE], here.pickled = task.marker, task.config
-    os.chdir(task.work_dir)
-    try:
-        yield
-    finally:
-        variable, folder, here.pickled = before
-        os.environ.pop(here.VARIABLE)
-        if variable is not None:
-            os.environ[here.VARIABLE] = variable
-        os.chdir(folder)

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import ast
 import builtins
-import copy
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import FunctionType
 from typing import Any
 
 from clustrix_core.loops import calls
-from clustrix_core.loops.proof import (
+from clustrix_core.loops.facts import Facts, Refused
+from clustrix_core.loops.headers import Header
+from clustrix_core.loops.iteration import KEEP, LOG, OUT, SITE, VALUES, Effect, LoopWalk
+from clustrix_core.loops.proof import Proof
+from clustrix_core.loops.report import Verdict
+from clustrix_core.loops.scope import Scope
+from clustrix_core.loops.source import Definition, Sources, is_library
+from clustrix_core.loops.syntax import (
     COMPREHENSIONS,
     FUNCTIONS,
-    OUTER,
-    OWN,
-    UNKNOWN,
-    Facts,
-    Proof,
-    Refused,
-    Scope,
-    Value,
-    Walk,
     bound_names,
-    constant,
     local_names,
+    names_bound_by,
     own_nodes,
+    parameters,
     spelled,
 )
-from clustrix_core.loops.report import Verdict
-from clustrix_core.loops.source import Definition, Sources, is_library
+from clustrix_core.loops.values import OUTER, OWN, SHARED, UNKNOWN, Value, live_value
+from clustrix_core.loops.walk import Walk
 
 LOOPS = (ast.For, ast.AsyncFor, ast.While, *COMPREHENSIONS)
-LOG, KEEP, OUT, VALUES, SITE = "_clx_log", "_clx_keep", "_clx_out", "_clx_values", "_clx_site"
 
 _KINDS = {
     ast.For: "for",
@@ -46,29 +45,13 @@ _KINDS = {
     ast.DictComp: "dictcomp",
     ast.GeneratorExp: "genexp",
 }
-# What can be done to an accumulator without looking at it.
-_EFFECTS = frozenset({"append", "extend", "add", "update", "appendleft", "extendleft", "insert", "discard"})
-_COPYING = frozenset({"extend", "extendleft", "update"})
 # What goes through all of a generator at once.
 _CONSUMERS = frozenset({"sum", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict"})
-_LAZY = frozenset({"enumerate", "zip", "reversed", "map", "filter"})
-_EAGER = frozenset({"len", "list", "tuple", "sorted", "range", "set", "max", "min", "sum"})
+# Kinds of what is made before a loop that tell something about its use in it.
+_TELLING = frozenset({
+    "iterator", "generator", "file", "random", "instance", "array", "path", "range", "list", "dict", "set", "tuple",
+})  # fmt: skip
 _DYNAMIC = frozenset({"eval", "exec", "locals", "vars", "globals", "dir", "compile", "__import__"})
-
-
-@dataclass
-class Effect:
-    """A statement that changes an accumulator.
-
-    Attributes:
-        site: its number.
-        logged: the statement that stands in its place where it is computed.
-        replayed: the statement that does it, with the values that were logged.
-    """
-
-    site: int
-    logged: list[ast.stmt]
-    replayed: ast.stmt
 
 
 @dataclass
@@ -82,7 +65,6 @@ class Loop:
         accumulators: the names of what it fills.
         whole: of those, the ones that are only added to; of the others, parts are changed.
         inputs: the local names that it reads.
-        asked: of those, the ones that are only asked for what they hold.
         outs: the names that it assigns and others read.
         leaves: what it goes through: expressions, and whether each makes something new.
         lengths: whether the leaves tell how many iterations there are.
@@ -97,7 +79,6 @@ class Loop:
     accumulators: list[str] = field(default_factory=list)
     deep: bool = False
     inputs: list[str] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
     outs: list[str] = field(default_factory=list)
     leaves: list[tuple[ast.expr, bool]] = field(default_factory=list)
     lengths: bool = False
@@ -121,7 +102,11 @@ class Analysis:
         self.file = function.__code__.co_filename
         self.scope = Scope(function)
         self.local = local_names(node)
+        self._guards: list[Any] = []
+        self._aliased: dict[tuple[str, ...], frozenset[str]] = {}
         self.known = dict(self._known_names())
+        positional = [*node.args.posonlyargs, *node.args.args]
+        self.first = positional[0].arg if positional else ""
         self.parents = {
             id(child): parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)
         }
@@ -134,34 +119,42 @@ class Analysis:
     # names
 
     def _known_names(self) -> Iterator[tuple[str, Value]]:
-        """Local names that stand for one function or module all the time."""
-        counts: dict[str, int] = {}
+        """Local names that stand for one thing all the time, or for things of one kind."""
+        counts = Counter(name for inner in own_nodes(self.node.body) for name in names_bound_by(inner))
         for inner in own_nodes(self.node.body):
-            for name in (
-                bound_names([inner])
-                if not list(ast.iter_child_nodes(inner))
-                or isinstance(inner, (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Name))
-                else ()
-            ):
-                counts[name] = counts.get(name, 0) + 1
-        arguments = self.node.args
-        parameters = {arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-        for inner in own_nodes(self.node.body):
-            if isinstance(inner, ast.FunctionDef) and not inner.decorator_list:
-                found = {inner.name: Value(0, "function", UNKNOWN, (inner, None))}
-            elif (
-                isinstance(inner, ast.Assign)
-                and isinstance(inner.value, ast.Lambda)
-                and isinstance(inner.targets[0], ast.Name)
-            ):
-                found = {inner.targets[0].id: Value(0, "function", UNKNOWN, (inner.value, None))}
-            elif isinstance(inner, (ast.Import, ast.ImportFrom)):
-                found = dict(_imported(inner))
-            else:
-                continue
-            for name, value in found.items():
-                if counts.get(name) == 1 and name not in parameters:
+            for name, value in self._made_known(inner):
+                if counts[name] == 1 and name not in parameters(self.node.args):
                     yield name, value
+
+    def _made_known(self, node: ast.AST) -> Iterator[tuple[str, Value]]:
+        match node:
+            case ast.FunctionDef(name=name, decorator_list=[]):
+                yield name, Value(SHARED, "function", UNKNOWN, (node, None))
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as function):
+                yield name, Value(SHARED, "function", UNKNOWN, (function, None))
+            case ast.Assign(targets=[ast.Name(id=name)], value=made):
+                yield name, self._kind(made)
+            case ast.Import() | ast.ImportFrom():
+                yield from _imported(node)
+
+    def _kind(self, node: ast.expr) -> Value:
+        """What is known of something that is made outside of loops."""
+        proof = Proof(self.sources, False)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in self.local:
+            live = self.scope.look_up(proof.facts, node.func).live
+            if isinstance(live, type) and not is_library(live.__module__) and type(live) is type:
+                self._guards += proof.facts.guards
+                return Value(SHARED, "instance", live) if "__new__" not in vars(live) else Value()
+        try:
+            value = Walk(proof, self.scope, self.local, self.node.body).expr(node)
+        except (Refused, RecursionError):
+            return Value()
+        self._guards += proof.facts.guards
+        if value.sealed and value.kind in calls.IMMUTABLE:
+            return value
+        if value.kind in _TELLING and value.own >= OUTER:
+            return Value(SHARED, value.kind, value.live)
+        return Value()
 
     def _everywhere(self) -> Refused | None:
         """What forbids to split any loop of the function."""
@@ -182,12 +175,10 @@ class Analysis:
             if isinstance(inner, ast.Compare) and any(
                 isinstance(one, (ast.Is, ast.IsNot)) for one in inner.ops
             ):
-                walk = Walk(Proof(self.sources, False), self.scope, self.local)
+                walk = Walk(Proof(self.sources, False), self.scope, self.local, [])
                 operands = [inner.left, *inner.comparators]
                 for left, operator, right in zip(operands, inner.ops, operands[1:], strict=False):
-                    if isinstance(operator, (ast.Is, ast.IsNot)) and not any(
-                        map(walk._singleton, (left, right))
-                    ):
+                    if isinstance(operator, (ast.Is, ast.IsNot)) and not walk.tells_apart(left, right):
                         return Refused(
                             "identity",
                             spelled(inner),
@@ -253,19 +244,14 @@ class Analysis:
         body = self._as_for(node)
         proof = Proof(self.sources, self.trust)
         walk = LoopWalk(proof, self, loop, body)
-        walk.begin()
         loop.body = body
+        header = Header(self, loop, walk)
+        walk.begin(header.item())
         self._check_names(walk, loop)
-        self._check_header(walk, loop)
-        if proof.facts.unordered:
-            raise Refused(
-                "unordered",
-                "set",
-                "the order of a set may be another in another process",
-                "go through sorted(...) instead",
-                node.lineno,
-            )
-        if proof.facts.writes and proof.facts.looks:
+        looks = proof.facts.looks
+        header.check()
+        proof.settle(walk, node)
+        if proof.facts.writes and looks:
             raise Refused(
                 "writes-files",
                 "exists",
@@ -273,6 +259,7 @@ class Analysis:
                 "ask before the loop",
                 node.lineno,
             )
+        proof.facts.guards += self._guards
         loop.facts = proof.facts
         loop.verdict = Verdict(self.file, node.lineno, kind, True, assumptions=tuple(proof.facts.assumptions))
         return loop
@@ -334,7 +321,7 @@ class Analysis:
         parent = self.parents[id(node)]
         if isinstance(parent, ast.Call) and parent.args and parent.args[0] is node:
             function = parent.func
-            if isinstance(function, ast.Name) and function.id in _CONSUMERS and self._is_builtin(function.id):
+            if isinstance(function, ast.Name) and function.id in _CONSUMERS and self.is_builtin(function.id):
                 return
             if (
                 isinstance(function, ast.Attribute)
@@ -358,7 +345,7 @@ class Analysis:
             node.lineno,
         )
 
-    def _is_builtin(self, name: str) -> bool:
+    def is_builtin(self, name: str) -> bool:
         return (
             name not in self.local
             and name not in self.function.__globals__
@@ -376,7 +363,6 @@ class Analysis:
         if comprehension:
             loop.inputs = sorted(walk.inputs)
             loop.accumulators = []
-            loop.asked = walk.asked - walk.looked
             return
         read: set[str] = set()
         for inner in ast.walk(self.node):
@@ -429,78 +415,91 @@ class Analysis:
                 )
             if value.own != OWN:
                 loop.aliases = True
-        loop.inputs = sorted(walk.inputs)
-        loop.asked = walk.asked - walk.looked
-
-    # what a loop goes through
-
-    def _check_header(self, walk: LoopWalk, loop: Loop) -> None:
-        assert loop.body is not None
-        header = loop.body.iter
-        for inner in self._mentions(header):
-            if inner.id in loop.accumulators:
-                raise Refused(
-                    "mutates-iterable",
-                    inner.id,
-                    f"{inner.id} is changed while the loop goes through it",
-                    f"go through list({inner.id})",
-                    inner.lineno,
-                )
-        loop.leaves, loop.lengths = self._leaves(header, walk)
-
-    def _mentions(self, node: ast.AST) -> Iterator[ast.Name]:
-        """The names of a header whose values the loop goes through."""
-        if isinstance(node, ast.Name):
-            yield node
-            return
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in _EAGER
-            and self._is_builtin(node.func.id)
-        ):
-            return
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-            return
-        for child in ast.iter_child_nodes(node):
-            yield from self._mentions(child)
-
-    def _leaves(self, node: ast.expr, walk: LoopWalk) -> tuple[list[tuple[ast.expr, bool]], bool]:
-        """The parts of a header that hold the items, and whether their lengths tell that of the loop."""
-        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute)):
-            header = walk.header()
-            callee = header.silently(node.func) if header._plain(node.func) else None
-            found = (
-                calls.known_function(callee.live)
-                if callee is not None and callee.live is not UNKNOWN
-                else None
+        if loop.outs and self._is_tried(node) and not all(map(_never_fails, loop.effects.values())):
+            raise Refused(
+                "effect-in-try",
+                loop.outs[0],
+                f"{loop.outs[0]} is read after the loop, also where storing a result has failed",
+                "move the try into the loop, or use other names after it",
+                node.lineno,
             )
-            if found is not None and (
-                found[0] == "itertools" or (found[0] == "builtins" and found[1] in _LAZY)
-            ):
-                header.proved(node)
-                leaves: list[tuple[ast.expr, bool]] = []
-                length = found[1] in ("enumerate", "zip", "reversed")
-                for number, arg in enumerate(node.args):
-                    if isinstance(arg, ast.Starred):
-                        raise Refused(
-                            "lazy",
-                            spelled(arg),
-                            f"nobody knows what {spelled(arg)} goes through",
-                            "make a list of it first",
-                            node.lineno,
-                        )
-                    if (
-                        isinstance(arg, ast.Lambda)
-                        or (number and found[1] == "enumerate")
-                        or isinstance(arg, ast.Constant)
-                    ):
-                        continue
-                    inner, whole = self._leaves(arg, walk)
-                    leaves += inner
-                    length = length and whole
-                return leaves, length
-        return [(node, walk.header().makes(node))], True
+        loop.inputs = sorted(walk.inputs)
+
+    def _is_tried(self, node: ast.AST) -> bool:
+        """Whether the function may go on after an exception in a loop."""
+        while node is not self.node:
+            node = self.parents[id(node)]
+            if isinstance(node, (ast.Try, ast.With)) or type(node).__name__ == "TryStar":
+                return True
+        return False
+
+    # what else accumulators are called
+
+    def aliased(self, accumulators: Sequence[str]) -> frozenset[str]:
+        """Other names that may stand for what a loop fills, or for what holds it, as far as assignments tell."""
+        key = tuple(accumulators)
+        if key not in self._aliased:
+            found = set(accumulators)
+            while True:
+                more = {name for way in self._flows for name in _reached(way, found, key)}
+                if more <= found:
+                    break
+                found |= more
+            self._aliased[key] = frozenset(found - set(accumulators))
+        return self._aliased[key]
+
+    @cached_property
+    def _flows(self) -> list[tuple[set[str], set[str], bool]]:
+        """What may go from names to names; and whether it is the same thing there."""
+        flows = []
+        for node in own_nodes(self.node.body):
+            match node:
+                case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                    pairs = list(zip(targets, values, strict=False))
+                case ast.Assign(targets=targets, value=value):
+                    pairs = [(target, value) for target in targets]
+                case ast.AnnAssign(target=target, value=ast.expr() as value):
+                    pairs = [(target, value)]
+                case ast.NamedExpr(target=target, value=value) | ast.For(target=target, iter=value):
+                    pairs = [(target, value)]
+                case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+                    pairs = [(target, value)]
+                case _:
+                    continue
+            for target, value in pairs:
+                sources = {one.id for one in ast.walk(value) if isinstance(one, ast.Name)} & self.local
+                own = self._own(value) if sources else OWN
+                if isinstance(node, ast.For):
+                    own = SHARED if isinstance(value, (ast.Tuple, ast.List)) else OWN
+                if own != OWN:
+                    goals = set(bound_names([target])) & self.local
+                    plain = isinstance(target, ast.Name) and own == SHARED
+                    flows.append((sources, goals, plain))
+        return flows
+
+    def _own(self, node: ast.expr) -> int:
+        """How much of what an expression gives is new."""
+        try:
+            return Walk(Proof(self.sources, True), self.scope, self.local, self.node.body).expr(node).own
+        except (Refused, RecursionError):
+            return SHARED
+
+
+def _reached(way: tuple[set[str], set[str], bool], found: set[str], filled: Sequence[str]) -> set[str]:
+    sources, goals, same = way
+    reached = goals if sources & found else set()
+    return reached | (sources if same and goals & set(filled) else set())
+
+
+def _never_fails(effect: Effect) -> bool:
+    """Whether an effect is to append to a list, which the run makes sure of."""
+    call = effect.replayed.value if isinstance(effect.replayed, ast.Expr) else None
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "append"
+        and isinstance(call.func.value, ast.Name)
+    )
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Value]]:
@@ -521,12 +520,10 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Value]]:
                 continue
         if isinstance(node, ast.Import):
             whole = sys.modules[module if alias.asname else module.partition(".")[0]]
-            yield (alias.asname or module).partition(".")[0], Value(0, "module", whole)
+            yield (alias.asname or module).partition(".")[0], Value(SHARED, "module", whole)
         else:
             live = getattr(sys.modules[module], alias.name, UNKNOWN)
-            kind = "module" if type(live) is type(sys) else "class" if isinstance(live, type) else ""
-            if callable(live) or kind:
-                yield alias.asname or alias.name, Value(0, kind, live)
+            yield alias.asname or alias.name, live_value(live, Value())
 
 
 _AROUND = {
@@ -546,414 +543,4 @@ _AROUND = {
 }
 
 
-class LoopWalk(Walk):
-    """A walk through one iteration."""
-
-    def __init__(self, proof: Proof, analysis: Analysis, loop: Loop, body: ast.For) -> None:
-        super().__init__(proof, analysis.scope, analysis.local | {OUT})
-        self.analysis, self.loop, self.body = analysis, loop, body
-        inner: list[ast.AST] = [body.target, *body.body]
-        counted = {
-            id(node.target)
-            for node in own_nodes(inner)
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
-        }
-        plainly: set[str] = set()
-        self.unbound: set[str] = set()
-        for node in own_nodes(inner):
-            if id(node) not in counted and not isinstance(node, ast.Name):
-                plainly |= (
-                    bound_names([node])
-                    if not list(ast.iter_child_nodes(node))
-                    or isinstance(
-                        node,
-                        (
-                            ast.FunctionDef,
-                            ast.ClassDef,
-                            ast.ExceptHandler,
-                            ast.Import,
-                            ast.ImportFrom,
-                            ast.MatchAs,
-                            ast.MatchMapping,
-                        ),
-                    )
-                    else set()
-                )
-            elif (
-                isinstance(node, ast.Name) and id(node) not in counted and not isinstance(node.ctx, ast.Load)
-            ):
-                plainly.add(node.id)
-                if isinstance(node.ctx, ast.Del):
-                    self.unbound.add(node.id)
-            if isinstance(node, ast.ExceptHandler) and node.name:
-                plainly.add(node.name)
-                self.unbound.add(node.name)
-        self.assigned = plainly
-        self.local |= plainly
-        self.counted = {
-            node.target.id
-            for node in own_nodes(inner)
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
-        } - plainly
-        self.inputs: set[str] = set()
-        self.asked: set[str] = set()
-        self.looked: set[str] = set()
-        self.filled: set[str] = {OUT}
-        self._asking = False
-
-    def begin(self) -> None:
-        """Walk the body once, as one iteration of any."""
-        self.filled |= {name for name in map(self._filled, own_nodes(self.body.body)) if name}
-        self.loop.accumulators = sorted(self.filled - {OUT})
-        self.store(self.body.target, Value(), None)
-        self.block(self.body.body)
-
-    def header(self) -> HeaderWalk:
-        """A walk through the expression that the loop goes through."""
-        return HeaderWalk(self)
-
-    # names
-
-    def local_name(self, node: ast.Name) -> Value:
-        name = node.id
-        if name in self.filled:
-            raise self.refuse(
-                "reads-accumulator",
-                name,
-                f"{name} is read while the loop fills it",
-                f"let iterations only add to {name}, and read it after the loop",
-                node,
-            )
-        if name in self.assigned:
-            if name not in self.definite:
-                raise self.refuse(
-                    "carried",
-                    name,
-                    f"{name} may come from an iteration before",
-                    f"assign {name} in each iteration before it is read",
-                    node,
-                )
-            return self.env.get(name, Value())
-        if name in self.counted:
-            raise self.refuse(
-                "reads-accumulator",
-                name,
-                f"{name} is read while the loop adds to it",
-                f"read {name} after the loop",
-                node,
-            )
-        self.inputs.add(name)
-        (self.asked if self._asking else self.looked).add(name)
-        value = self.analysis.known.get(name, Value())
-        if value.node is not None:
-            return value._replace(node=(value.node[0], self))
-        return value
-
-    def name(self, node: ast.Name) -> Value:
-        return super().name(node)
-
-    def contained(self, node: ast.Name | ast.Set) -> None:
-        self._asking = True
-        try:
-            super().contained(node)
-        finally:
-            self._asking = False
-
-    # effects
-
-    def _root_of_effect(self, node: ast.expr) -> str | None:
-        """The accumulator that an expression of items begins with."""
-        while True:
-            if isinstance(node, ast.Subscript):
-                node = node.value
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "setdefault"
-                and len(node.args) == 2
-                and not node.keywords
-            ):
-                node = node.func.value
-            else:
-                break
-        if isinstance(node, ast.Name) and node.id in self.local and node.id not in self.assigned:
-            return node.id
-        return None
-
-    def _filled(self, node: ast.AST) -> str | None:
-        """The accumulator that a statement fills."""
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Call)
-            and isinstance(node.value.func, ast.Attribute)
-        ):
-            if node.value.func.attr in _EFFECTS:
-                return self._root_of_effect(node.value.func.value)
-            if node.value.func.attr == "setdefault" and len(node.value.args) == 2:
-                return self._root_of_effect(node.value.func.value)
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Subscript):
-                    found = self._root_of_effect(target)
-                    if found:
-                        return found
-        if isinstance(node, ast.AugAssign):
-            if isinstance(node.target, ast.Subscript):
-                return self._root_of_effect(node.target)
-            if (
-                isinstance(node.target, ast.Name)
-                and node.target.id in self.counted
-                and node.target.id in self.local
-            ):
-                return node.target.id
-        return None
-
-    def statement(self, node: ast.stmt) -> None:
-        if isinstance(node, ast.Expr):
-            self._statement = node.value
-        if self._filled(node):
-            self._effect(node)
-        else:
-            super().statement(node)
-
-    def _effect(self, node: ast.stmt) -> None:
-        site = self.loop.effects.get(id(node))
-        number = site.site if site else len(self.loop.effects)
-        recorder = _Recorder(self)
-        before: list[ast.stmt] = []
-        after: list[ast.stmt] = []
-        replayed = copy.deepcopy(node)
-        safe = False
-        if isinstance(replayed, ast.Expr):
-            call = replayed.value
-            assert isinstance(call, ast.Call)
-            assert isinstance(call.func, ast.Attribute)
-            safe = call.func.attr == "append" and isinstance(call.func.value, ast.Name)
-            copies = call.func.attr in _COPYING
-            if not isinstance(call.func.value, ast.Name):
-                self.loop.deep = True
-            call.func.value = recorder.place(call.func.value)
-            call.args = [recorder.value(arg, copies, call.func.attr) for arg in call.args]
-            for keyword in call.keywords:
-                keyword.value = recorder.value(keyword.value, copies, "")
-        elif isinstance(replayed, ast.Assign):
-            replayed.value = recorder.value(replayed.value, False, "=")
-            for index, target in enumerate(replayed.targets):
-                if not isinstance(target, ast.Subscript) or not self._root_of_effect(target):
-                    raise self.refuse(
-                        "several-targets",
-                        spelled(target),
-                        "several things are assigned at once",
-                        "assign them one by one",
-                        node,
-                    )
-                if not isinstance(target.value, ast.Name):
-                    self.loop.deep = True
-                replayed.targets[index] = recorder.place(target)
-        else:
-            assert isinstance(replayed, ast.AugAssign)
-            if isinstance(replayed.target, ast.Subscript):
-                self.loop.deep = True
-                replayed.target = recorder.place(replayed.target)  # type: ignore[assignment]
-            replayed.value = recorder.value(replayed.value, True, "+=")
-        if "try" in self.within and not safe:
-            raise self.refuse(
-                "effect-in-try", spelled(node.value) if isinstance(node, ast.Expr) else ast.unparse(node),
-                "a result is stored inside try, where that it fails would be caught", "store it after the try", node,
-            )  # fmt: skip
-        self.facts.stored = self.facts.stored or recorder.kept
-        values = ast.Tuple([ast.Constant(number), ast.Tuple(recorder.logged, ast.Load())], ast.Load())
-        log = ast.Expr(ast.Call(ast.Name(LOG, ast.Load()), [values], []))
-        for made in (log, replayed):
-            for inner in ast.walk(made):
-                if "lineno" in inner._attributes and not hasattr(inner, "lineno"):
-                    ast.copy_location(inner, node)
-            ast.copy_location(made, node)
-        self.loop.effects[id(node)] = Effect(number, [*before, log, *after], replayed)
-
-    # what ends or leaves an iteration
-
-    def do_Break(self, node: ast.Break) -> None:
-        if "loop" not in self.within:
-            raise self.refuse(
-                "break",
-                "break",
-                "whether an iteration runs depends on those before",
-                "go through all, and choose afterwards",
-                node,
-            )
-        super().do_Break(node)
-
-    def do_Return(self, node: ast.Return) -> None:
-        raise self.refuse(
-            "return",
-            "return",
-            "whether an iteration runs depends on those before",
-            "go through all, and choose afterwards",
-            node,
-        )
-
-    def of_Yield(self, node: ast.Yield) -> Value:
-        raise self.refuse(
-            "yield",
-            "yield",
-            "the caller runs between the iterations",
-            "collect the results, and yield them afterwards",
-            node,
-        )
-
-    def of_YieldFrom(self, node: ast.YieldFrom) -> Value:
-        raise self.refuse(
-            "yield",
-            "yield from",
-            "the caller runs between the iterations",
-            "collect the results, and yield them afterwards",
-            node,
-        )
-
-    def do_AsyncFor(self, node: ast.AsyncFor) -> None:
-        raise self.refuse("await", "async for", "it waits for other tasks", "use a plain loop", node)
-
-    def do_AsyncWith(self, node: ast.AsyncWith) -> None:
-        raise self.refuse("await", "async with", "it waits for other tasks", "use a plain loop", node)
-
-    def do_With(self, node: ast.With) -> None:
-        swallows = not all(
-            isinstance(item.context_expr, ast.Call)
-            and spelled(item.context_expr.func).rpartition(".")[2] == "open"
-            for item in node.items
-        )
-        if swallows:
-            self.within.append("try")
-        super().do_With(node)
-        if swallows:
-            self.within.pop()
-
-
-class _Recorder:
-    """Takes the parts of an effect that are computed, in the order in which Python computes them."""
-
-    def __init__(self, walk: LoopWalk) -> None:
-        self.walk = walk
-        self.logged: list[ast.expr] = []
-        self.kept = False  # something that has a name, and may change later
-
-    def value(self, node: ast.expr, copies: bool, how: str) -> ast.expr:
-        if isinstance(node, ast.Starred):
-            raise self.walk.refuse(
-                "starred", spelled(node), f"{spelled(node)} is taken apart", "write the arguments out", node
-            )
-        value = self.walk.expr(node)
-        if value.kind == "function":
-            raise self.walk.closure(node)
-        if how == "extend" or (how in ("extendleft", "update") and isinstance(node, ast.GeneratorExp)):
-            self.walk._order_of(value)
-            node = ast.List([ast.Starred(node, ast.Load())], ast.Load())
-        if value.own != OWN:
-            self.walk.loop.aliases = True
-        if isinstance(node, ast.Constant):
-            return node
-        self.kept = self.kept or (
-            isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and value.kind not in calls.IMMUTABLE
-        )
-        if (
-            copies
-            and isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))
-            and value.kind not in calls.IMMUTABLE
-        ):
-            node = ast.Call(ast.Name(KEEP, ast.Load()), [node], [])
-        self.logged.append(node)
-        return self._taken()
-
-    def place(self, node: ast.expr) -> ast.expr:
-        """An accumulator, or an item of one."""
-        if isinstance(node, ast.Name):
-            return node
-        if isinstance(node, ast.Subscript):
-            node.value = self.place(node.value)
-            node.slice = self._key(node.slice)
-            return node
-        assert isinstance(node, ast.Call)
-        assert isinstance(node.func, ast.Attribute)
-        node.func.value = self.place(node.func.value)
-        self.walk.loop.deep = True
-        node.args = [self.value(arg, False, "setdefault") for arg in node.args]
-        return node
-
-    def _key(self, node: ast.expr) -> ast.expr:
-        if isinstance(node, ast.Slice):
-            for name in ("lower", "upper", "step"):
-                part = getattr(node, name)
-                if part is not None:
-                    setattr(node, name, self.value(part, False, "key"))
-            return node
-        if isinstance(node, ast.Tuple):
-            node.elts = [self._key(one) for one in node.elts]
-            return node
-        return self.value(node, False, "key")
-
-    def _taken(self) -> ast.expr:
-        return ast.Subscript(ast.Name(VALUES, ast.Load()), ast.Constant(len(self.logged) - 1), ast.Load())
-
-
-class HeaderWalk(Walk):
-    """A walk through what a loop goes through: it is computed once, before the loop."""
-
-    def __init__(self, walk: LoopWalk) -> None:
-        super().__init__(walk.proof, walk.scope, walk.analysis.local)
-        self.loop_walk = walk
-        self.env = {
-            name: value._replace(node=(value.node[0], self) if value.node else None)
-            for name, value in walk.analysis.known.items()
-        }
-
-    def _plain(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and self._plain(node.value))
-
-    def silently(self, node: ast.expr) -> Value:
-        if isinstance(node, ast.Attribute) and not self._names_module(node.value):
-            return Value()
-        return self.expr(node)
-
-    def proved(self, node: ast.expr) -> None:
-        """Make sure that what is computed bit by bit, as the loop goes on, minds nothing else.
-
-        Raises:
-            Refused: it isn't sure.
-        """
-        self.expr(node)
-
-    def makes(self, node: ast.expr) -> bool:
-        """Whether an expression surely makes something new, that nobody else goes through."""
-        if not isinstance(node, (ast.Call, ast.GeneratorExp)):
-            return False
-        trust, self.proof.trust = self.proof.trust, False
-        facts = copy.copy(self.proof.facts)
-        try:
-            value = self.expr(node)
-        except Refused:
-            self.proof.facts = facts
-            return False
-        finally:
-            self.proof.trust = trust
-        if value.own >= OUTER:
-            return True
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            known = calls.METHODS.get(node.func.attr)
-            return known is not None and (
-                known.result != "part" or node.func.attr in ("items", "keys", "values")
-            )
-        return False
-
-
-def constant_value(node: ast.expr) -> Value | None:
-    """What is known of a constant."""
-    return constant(node.value) if isinstance(node, ast.Constant) else None
-
-
-def all_refused(nodes: Sequence[Loop]) -> bool:
-    """Whether no loop is split."""
-    return not any(loop.verdict.split for loop in nodes)
-
-
-__all__ = ["Analysis", "Effect", "Loop", "is_library"]
+__all__ = ["KEEP", "LOG", "OUT", "SITE", "VALUES", "Analysis", "Effect", "Loop"]

@@ -5,11 +5,13 @@ same for the same arguments. What isn't in it is unknown. The words that stand b
 call returns:
 
     number, text, bytes, none   immutable
-    array                       an array of its own
+    array                       an array of its own, of numbers
+    filled                      an array or a table of its own, which may hold what is in the arguments
     own                         something of its own, which refers to nothing else that can change
     list, dict, set, tuple, new a thing of its own, which may hold the arguments or parts of them
     part                        perhaps an argument, or a part of one
-    file, generator             something with a position, which only its owner can use
+    file, iterator, random      something with a position, which only its owner can use
+    path, context, range        what it says
 
 A name with a `!` calls functions that are among its arguments; one with a `~` changes its first argument.
 """
@@ -17,7 +19,10 @@ A name with a `!` calls functions that are among its arguments; one with a `~` c
 from __future__ import annotations
 
 import sys
+from types import FunctionType
 from typing import Any, NamedTuple
+
+from clustrix_core.loops.source import is_library
 
 
 class Known(NamedTuple):
@@ -38,16 +43,18 @@ IMMUTABLE = frozenset({"number", "text", "bytes", "none"})
 
 _FUNCTIONS: dict[str, dict[str, str]] = {
     "builtins": {
-        "number": "abs all any bool complex divmod float int isinstance issubclass len ord round callable",
+        "number": "abs all any bool complex divmod float hash int isinstance issubclass len ord round callable",
         "text": "ascii bin chr format hex oct repr str",
         "bytes": "bytes",
-        "own": "range slice bytearray object",
+        "own": "slice bytearray object",
+        "range": "range",
         "list": "list sorted!",
         "dict": "dict",
         "set": "set frozenset",
         "tuple": "tuple",
-        "new": "enumerate zip map! filter! reversed type memoryview pow",
-        "part": "getattr iter max! min! next~ sum super",
+        "new": "type pow sum",
+        "iterator": "enumerate zip map! filter! reversed iter",
+        "part": "getattr max! min! next~ super memoryview",
         "none": "print",
     },
     "math": {"number": "*", "tuple": "frexp modf"},
@@ -64,12 +71,12 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "list": "multimode quantiles",
     },
     "itertools": {
-        "new": "accumulate! batched chain chain.from_iterable combinations combinations_with_replacement compress "
+        "iterator": "accumulate! batched chain chain.from_iterable combinations combinations_with_replacement compress "
         "count cycle dropwhile! filterfalse! groupby! islice pairwise permutations product repeat starmap! "
         "takewhile! zip_longest",
     },
     "functools": {"part": "reduce!", "new": "partial"},
-    "collections": {"dict": "OrderedDict Counter defaultdict", "list": "deque", "new": "ChainMap"},
+    "collections": {"dict": "OrderedDict Counter defaultdict!", "list": "deque", "new": "ChainMap"},
     "fractions": {"number": "Fraction"},
     "decimal": {"number": "Decimal"},
     "datetime": {
@@ -83,7 +90,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "tuple": "subn!",
     },
     "json": {"own": "load~ loads", "text": "dumps!"},
-    "csv": {"new": "reader DictReader"},
+    "csv": {"iterator": "reader DictReader"},
     "string": {"own": "Template", "text": "capwords"},
     "textwrap": {"text": "dedent fill indent shorten", "list": "wrap"},
     "copy": {"own": "deepcopy", "new": "copy"},
@@ -96,9 +103,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "none": "heapify~ heappush~",
         "part": "heappop~ heappushpop~ heapreplace~",
         "list": "nlargest! nsmallest!",
-        "new": "merge!",
+        "iterator": "merge!",
     },
-    "random": {"own": "Random"},
+    "random": {"random": "Random"},
     "io": {"file": "StringIO BytesIO"},
     "os": {"text": "fspath", "list": "listdir", "own": "stat walk"},
     "posixpath": {
@@ -106,13 +113,10 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "tuple": "split splitext",
         "number": "exists getmtime getsize isabs isdir isfile islink",
     },
-    "glob": {"list": "glob", "new": "iglob", "text": "escape"},
+    "glob": {"list": "glob", "iterator": "iglob", "text": "escape"},
     "fnmatch": {"number": "fnmatch fnmatchcase", "list": "filter"},
-    "pathlib": {"own": "Path PosixPath PurePath PurePosixPath"},
-    "contextlib": {"own": "suppress nullcontext"},
-    "gzip": {"file": "open"},
-    "bz2": {"file": "open"},
-    "lzma": {"file": "open"},
+    "pathlib": {"path": "Path PosixPath PurePath PurePosixPath"},
+    "contextlib": {"context": "suppress", "part": "nullcontext"},
     "types": {"new": "SimpleNamespace"},
     "typing": {"part": "cast"},
     "uuid": {"own": "UUID uuid3 uuid5"},
@@ -123,48 +127,51 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "cluster_du! cluster_count_files! cluster_readlink"
     },
     "numpy": {
-        "array": "absolute add all allclose angle any append arange arccos arccosh arcsin arcsinh arctan arctan2 "
-        "arctanh argmax argmin argpartition argsort argwhere around average bartlett bincount blackman "
-        "ceil clip column_stack concatenate conj convolve copysign corrcoef correlate cos cosh count_nonzero cov "
-        "cross cumprod cumsum deg2rad degrees delete diff digitize divide divmod dot dstack ediff1d einsum "
-        "empty empty_like equal exp exp2 expm1 extract eye fabs fix flatnonzero float_power floor floor_divide "
-        "fmax fmin fmod full full_like gcd geomspace gradient greater greater_equal hamming hanning "
-        "heaviside histogram histogram2d histogramdd hstack hypot identity indices inner insert interp "
-        "invert isclose isfinite isin isinf isnan kaiser kron lcm ldexp less less_equal lexsort linspace log "
-        "log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logspace matmul "
-        "maximum mean median meshgrid minimum mod multiply nanargmax nanargmin nancumsum nanmax "
-        "nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar negative nonzero "
-        "not_equal ones ones_like outer packbits pad percentile polyfit polyval positive power prod "
-        "ptp quantile rad2deg radians reciprocal remainder repeat resize rint roll round "
-        "searchsorted select sign signbit sin sinc sinh sort spacing sqrt square stack std subtract sum take "
-        "tan tanh tensordot tile trace trapezoid trapz tri tril tril_indices triu triu_indices true_divide "
-        "trunc union1d unique unpackbits unravel_index vander var vdot vecdot vstack where zeros zeros_like max min amax "
-        "amin array apply_along_axis! fromfunction! piecewise! loadtxt genfromtxt fromstring frombuffer load "
-        "array_equal isscalar issubdtype isreal iscomplex bool bool_ int8 int16 int32 int64 uint8 uint16 "
-        "uint32 uint64 float16 float32 float64 complex64 complex128 intp longdouble intersect1d setdiff1d "
-        "setxor1d cbrt bitwise_and bitwise_or bitwise_xor bitwise_not left_shift right_shift abs "
-        "pow concat",
-        "part": "array_split asarray ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to "
+        "array": "absolute add all allclose angle any arange arccos arccosh arcsin arcsinh arctan arctan2 "
+        "arctanh argmax argmin argpartition argsort argwhere average bartlett bincount blackman ceil "
+        "conj convolve copysign corrcoef correlate cos cosh count_nonzero cov cross cumprod cumsum "
+        "deg2rad degrees diff digitize divide divmod dot ediff1d einsum empty empty_like equal exp exp2 "
+        "expm1 eye fabs fix flatnonzero float_power floor floor_divide fmod gcd geomspace gradient "
+        "greater greater_equal hamming hanning heaviside histogram histogram2d histogramdd hypot "
+        "identity indices inner interp invert isclose isfinite isin isinf isnan kaiser kron lcm ldexp "
+        "less less_equal lexsort linspace log log10 log1p log2 logaddexp logaddexp2 logical_and "
+        "logical_not logical_or logical_xor logspace matmul mean median mod multiply nanargmax "
+        "nanargmin nancumsum nanmean nanmedian nanpercentile nanprod nanquantile nanstd nansum nanvar "
+        "negative nonzero not_equal ones ones_like outer packbits percentile polyfit polyval positive "
+        "power prod ptp quantile rad2deg radians reciprocal remainder rint searchsorted sign signbit "
+        "sin sinc sinh spacing sqrt square std subtract sum tan tanh tensordot trace trapezoid trapz "
+        "tri tril tril_indices triu triu_indices true_divide trunc unpackbits unravel_index vander var "
+        "vdot vecdot zeros zeros_like loadtxt genfromtxt fromstring load array_equal isscalar "
+        "issubdtype isreal iscomplex bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
+        "float16 float32 float64 complex64 complex128 intp longdouble cbrt bitwise_and bitwise_or "
+        "bitwise_xor bitwise_not left_shift right_shift abs pow",
+        "filled": "append array concatenate concat stack hstack vstack dstack column_stack full full_like insert "
+        "repeat tile where select pad resize delete roll take extract sort unique union1d intersect1d "
+        "setdiff1d setxor1d max min amax amin maximum minimum fmax fmin meshgrid nanmax nanmin clip "
+        "apply_along_axis! piecewise! fromfunction! copy block choose compress around round",
+        "part": "array_split asarray frombuffer ascontiguousarray atleast_1d atleast_2d atleast_3d broadcast_to "
         "broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag moveaxis ravel real reshape rot90 trim_zeros rollaxis split squeeze "
         "swapaxes transpose vsplit ndenumerate ndindex nditer",
-        "own": "dtype finfo iinfo errstate poly1d",
+        "own": "dtype finfo iinfo poly1d",
+        "context": "errstate printoptions",
         "none": "copyto~ fill_diagonal~ put~ putmask~ place~",
         "new": "vectorize!",
         "text": "array2string array_repr array_str base_repr binary_repr",
     },
-    "numpy.linalg": {"array": "*"},
+    "numpy.linalg": {"array": "*", "part": "diagonal matrix_power matrix_transpose"},
     "numpy.fft": {"array": "*"},
     "numpy.polynomial": {"own": "Polynomial Chebyshev Legendre"},
-    "numpy.random": {"own": "default_rng SeedSequence RandomState Generator PCG64 MT19937 Philox SFC64"},
+    "numpy.random": {"random": "default_rng SeedSequence RandomState Generator PCG64 MT19937 Philox SFC64"},
     "numpy.lib.stride_tricks": {"part": "sliding_window_view"},
     "pandas": {
         "new": "DataFrame Series Index MultiIndex Categorical concat merge merge_asof crosstab pivot_table cut "
-        "qcut to_numeric to_datetime to_timedelta get_dummies melt factorize unique isna isnull notna notnull "
+        "qcut get_dummies melt factorize unique isna isnull notna notnull "
         "date_range period_range timedelta_range Timestamp Timedelta Period Interval json_normalize NamedAgg",
+        "part": "to_numeric to_datetime to_timedelta",
         "own": "read_csv read_table read_fwf read_json read_parquet read_feather read_excel read_pickle",
     },
     "scipy.special": {"array": "*"},
-    "scipy.linalg": {"array": "*"},
+    "scipy.linalg": {"array": "*", "part": "hessenberg"},
     "scipy.fft": {
         "array": "fft ifft rfft irfft fft2 ifft2 fftn ifftn fftfreq rfftfreq dct idct dst idst next_fast_len"
     },
@@ -239,24 +246,24 @@ _METHODS: dict[str, str] = {
     "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper rfind rindex startswith "
     "isdisjoint issubset issuperset date exists is_absolute is_dir is_file is_symlink is_relative_to match end start total_seconds "
     "timestamp toordinal weekday isoweekday item as_integer_ratio hour lcm ratio quantize",
-    "list": "partition rpartition split rsplit splitlines groups span readlines~ tolist most_common fromkeys",
+    "list": "partition rpartition split rsplit splitlines groups span readlines~ tolist to_list most_common fromkeys",
+    "dict": "to_dict",
     "own": "astimezone timetuple isocalendar utcoffset groupdict findall finditer fullmatch search absolute "
     "expanduser joinpath iterdir glob! rglob! relative_to resolve stat walk with_name with_stem with_suffix hexversion "
     "elements",
     "part": "get group keys values items",
     "new": "copy union intersection difference symmetric_difference",
     # Of arrays and tables.
-    "array": "all any argmax argmin argpartition argsort clip cumprod cumsum dot max mean min nonzero "
-    "prod ptp repeat round searchsorted std sum take trace var abs add apply! applymap! agg! aggregate! assign! between bfill "
-    "combine_first corr corrwith cov cummax cummin describe diff div divide drop drop_duplicates dropna "
-    "duplicated eq ewm expanding explode ffill fillna floordiv ge gt idxmax idxmin interpolate isin isna isnull join kurt le lt mad map! "
-    "median melt memory_usage merge mod mode mul multiply ne nlargest notna notnull nsmallest nunique pct_change pivot "
-    "pivot_table pow quantile radd rank reindex rename! reset_index rolling set_index shift size "
-    "skew sort_index sort_values sem stack sub transform! truediv unique unstack value_counts where xs "
-    "to_numpy to_dict to_list to_records resample dt tail_sum todense toarray cumcount filter! get_group "
-    "cdf pdf pmf ppf sf logpdf logcdf isf fit",
-    "view": "astype flatten ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows itertuples to_frame "
-    "pipe! loc",
+    "array": "all any argmax argmin argpartition argsort between corr corrwith count cov cdf cumcount duplicated eq fit "
+    "floordiv ge gt isf isin isna isnull kurt le logcdf logpdf lt mad mean memory_usage mod ne nonzero notna notnull nunique "
+    "pct_change pdf pmf ppf ptp quantile rank round searchsorted sem sf skew std todense toarray trace var",
+    "filled": "clip cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! assign! bfill "
+    "combine_first cummax cummin describe diff div divide drop drop_duplicates dropna ewm expanding explode ffill "
+    "fillna idxmax idxmin interpolate join map! median melt merge mode mul multiply nlargest nsmallest pivot "
+    "pivot_table pow radd reindex rename! reset_index rolling set_index shift size sort_index sort_values stack sub "
+    "transform! truediv unique unstack value_counts where to_records resample dt tail_sum filter! get_group flatten",
+    "view": "astype ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows itertuples to_frame "
+    "pipe! loc to_numpy xs",
     # Those that change what they are called on.
     "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! fill close "
     "rotate subtract_ resize put setflags itemset writelines flush shuffle seed setstate",
@@ -299,7 +306,6 @@ NAMED_IN_THE_WAY: dict[str, tuple[str, str]] = {
     "builtins.delattr": ("mutates-shared", "changes an object"),
     "builtins.input": ("world", "waits for the user"),
     "builtins.id": ("identity", "tells objects apart that are equal"),
-    "builtins.hash": ("identity", "differs between processes"),
     "datetime.datetime.now": ("clock", "depends on when it is called"),
     "datetime.datetime.today": ("clock", "depends on when it is called"),
     "datetime.datetime.utcnow": ("clock", "depends on when it is called"),
@@ -310,14 +316,22 @@ NAMED_IN_THE_WAY: dict[str, tuple[str, str]] = {
 
 # Functions that write a file, and the place of its path among the arguments.
 WRITERS = {"numpy.save": 0, "numpy.savetxt": 0, "numpy.savez": 0, "numpy.savez_compressed": 0}
-WRITING_METHODS = {
-    "to_csv": 0, "to_parquet": 0, "to_json": 0, "to_pickle": 0, "to_feather": 0, "savefig": 0,
-}  # fmt: skip
+WRITING_METHODS = {"to_csv": 0, "to_json": 0, "to_pickle": 0}
 WRITING_OF_PATHS = frozenset({"write_text", "write_bytes"})
 
 # These are told by their argument what to draw.
 SEEDED = frozenset(
-    {"default_rng", "Random", "RandomState", "SeedSequence", "PCG64", "MT19937", "Philox", "SFC64"}
+    {
+        "default_rng",
+        "Generator",
+        "Random",
+        "RandomState",
+        "SeedSequence",
+        "PCG64",
+        "MT19937",
+        "Philox",
+        "SFC64",
+    }
 )
 
 
@@ -335,7 +349,40 @@ METHODS = _entries(_METHODS)
 _LEFT_OUT = {
     "numpy.linalg": frozenset({"LinAlgError"}),
     "scipy.special": frozenset({"seterr", "geterr", "errstate"}),
+    "scipy.linalg": frozenset(
+        {"LinAlgError", "LinAlgWarning", "clarkson_woodruff_transform", "funm", "ordqz", "qz", "schur"}
+    ),
 }
+
+# Functions that open files, as `open` does.
+OPENING = frozenset({
+    ("gzip", "open"), ("bz2", "open"), ("lzma", "open"), ("_io", "open"), ("clustrix_core.functions", "cluster_open"),
+})  # fmt: skip
+
+# The places of the arrays into which results are written, where the functions themselves don't tell.
+OUTPUT_PLACES = {"dot": 2, "concatenate": 2, "take": 3, "vdot": 2}
+METHOD_OUTPUTS = {
+    "all": 1, "any": 1, "argmax": 1, "argmin": 1, "clip": 2, "cumprod": 2, "cumsum": 2, "dot": 1, "max": 1, "mean": 2,
+    "min": 1, "prod": 2, "ptp": 1, "round": 1, "std": 2, "sum": 2, "take": 2, "trace": 4, "var": 2, "random": 2,
+    "standard_normal": 2, "standard_exponential": 3, "standard_gamma": 3,
+}  # fmt: skip
+
+# Names of arguments that are called.
+CALLED_KEYWORDS = frozenset({
+    "key", "func", "fun", "jac", "hess", "aggfunc", "repl", "callback", "converters", "date_parser", "object_hook",
+    "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "events",
+})  # fmt: skip
+_CALLED_AT = {
+    "accumulate": (1,), "groupby": (1,), "sub": (1,), "subn": (1,), "cdist": (2,), "pdist": (1,), "reduce": (0,),
+    "generic_filter": (1,), "labeled_comprehension": (3,), "argrelextrema": (1,), "merge": (),
+    **dict.fromkeys(("max", "min", "sorted", "sort", "nlargest", "nsmallest", "dumps"), ()),
+    **dict.fromkeys(("cluster_find", "cluster_glob", "cluster_du", "cluster_count_files", "brute"), ()),
+}  # fmt: skip
+
+
+def callables(name: str, given: list[Any]) -> list[Any]:
+    """Of arguments by place, those that are called."""
+    return [given[place] for place in _CALLED_AT.get(name, (0,)) if place < len(given)]
 
 
 _index: dict[object, tuple[str, str, Known]] = {}
@@ -360,8 +407,18 @@ def _look_into(module: str) -> None:
         value: Any = found
         for part in name.split("."):
             value = getattr(value, part, None)
-        if callable(value) and name != "*":
+        if name != "*" and callable(value) and _is_librarys(value):
             _index.setdefault(_key(value), (module, name, known))
+
+
+def _is_librarys(value: Any) -> bool:
+    """Whether a function is a library's own, and nobody has put another in its place."""
+    if isinstance(value, FunctionType) and not is_library(value.__globals__.get("__name__", "")):
+        return False
+    kind = value if isinstance(value, type) else type(value)
+    if kind.__module__.startswith("_cython"):
+        kind = value
+    return is_library(kind.__module__) and not kind.__module__.startswith("unittest")
 
 
 def known_function(value: Any) -> tuple[str, str, Known] | None:

@@ -1,49 +1,50 @@
 """Split loops at work: iterations are computed in parallel, and their effects happen one by one, in order.
 
 A loop begins as it was written, and its iterations are timed. It goes on like that unless the rest is worth
-handing over. An iteration that fails elsewhere is done again here, where it fails as it would have: so
-exceptions, their tracebacks and what was done before them are those of the serial loop.
+splitting. Then copies of this process each go through what the loop goes through, and do some of the
+iterations; what those would do to anything is logged, and done here. An iteration that fails in a copy is done
+again here, where it fails as it would have: so exceptions, their tracebacks and what was done before them are
+those of the serial loop.
 """
 
 from __future__ import annotations
 
+import ast
 import itertools
 import logging
-import os
+import math
 import sys
-import tempfile
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
-from functools import partial
 from types import FunctionType
 from typing import Any
 
 from clustrix_core.errors import LoopError
-from clustrix_core.loops import pool, sending, worker
+from clustrix_core.loops import copies, worker
 from clustrix_core.loops.analysis import Loop
-from clustrix_core.loops.proof import UNKNOWN
-from clustrix_core.loops.sending import Sender, Sent, Unfit
+from clustrix_core.loops.copies import Copies, Copy
+from clustrix_core.loops.files import READ, WRITTEN, Staged
+from clustrix_core.loops.guards import Guards
+from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, changeable
 from clustrix_core.loops.source import Sources, is_library
-from clustrix_core.workers import cores
+from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 
-TASTE = 0.002  # seconds of iterations that are timed at least before a loop is handed over
-WORTH = 0.02  # seconds of iterations below which nothing is handed over
-START = 0.4  # seconds that it takes until workers have started
-QUICK = 0.0002  # seconds of a whole loop that isn't looked at any more in this call
-CHUNK = 0.1  # seconds that a chunk should take
-MOST = 50_000  # iterations in a chunk
-INLINE = 1 << 16  # bytes of a loop's work that travel with each chunk
+TASTE = 0.002  # seconds of iterations that are timed at least before a loop is split
+SHORT = 2e-6  # seconds of an iteration that counting them makes slower
+QUICK = 0.005  # seconds of a whole loop that isn't looked at any more for a while
+CHUNK = 0.1  # seconds that the iterations of one order should take
+MOST = 50_000  # iterations of one order
+HELD = 1 << 28  # bytes of answers that may wait for those before
 
 Step = tuple[Iterable[Any], Iterable[tuple[int, Any]]]
 
 _log = logging.getLogger("clustrix.loops")
-_MISSING = object()
+_cost = 0.01  # seconds that splitting took the last time
 _FILLED = (list, dict, set, deque, defaultdict, Counter, OrderedDict, bytearray)
 _COUNTED = (int, float, complex, bool, str, bytes, tuple, type(None))
 _SEQUENCES: tuple[type, ...] = (
-    list, tuple, str, bytes, bytearray, range, dict, set, frozenset, deque, defaultdict, Counter, OrderedDict,
+    list, tuple, str, bytes, bytearray, range, dict, set, frozenset, deque, Counter, OrderedDict,
     type({}.keys()), type({}.values()), type({}.items()),
 )  # fmt: skip
 
@@ -59,8 +60,25 @@ class Part:
 
     def __init__(self, loop: Loop, iterate: FunctionType, name: str) -> None:
         self.loop, self.iterate, self.name = loop, iterate, name
-        self.quick = 0
+        self.guards = Guards(loop.facts)
+        guarded = {id(names): names for names, _, _ in loop.facts.guards if isinstance(names, dict)}
+        self.places = [iterate.__globals__, *guarded.values()]  # where warnings may be from
         self.approved: set[type] = set()
+        self.methods = _methods(loop)
+        self.quick = 0  # how often it was over at once
+        self.looking = 0.0  # seconds that it took to look at what its iterations see
+        self.least = SHORT / 2  # seconds that an iteration takes at least if it is worth splitting
+
+
+def _methods(loop: Loop) -> dict[str, set[str]]:
+    """The methods of accumulators that effects call."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for effect in loop.effects.values():
+        call = effect.replayed.value if isinstance(effect.replayed, ast.Expr) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            if isinstance(call.func.value, ast.Name):
+                found[call.func.value.id].add(call.func.attr)
+    return found
 
 
 class Runtime:
@@ -69,29 +87,36 @@ class Runtime:
     Args:
         parts: its loops.
         sources: texts that were kept.
-        workers: how many work at the same time.
+        workers: how many iterations are computed at the same time.
         mode: that of `split`.
-        always: hand over whatever can be, worth it or not.
+        always: split whatever can be, worth it or not.
     """
 
     def __init__(self, parts: list[Part], sources: Sources, workers: int, mode: Any, always: bool) -> None:
-        self._parts, self._sources, self._workers = parts, sources, workers
-        self._mode, self._always = mode, always
+        self.parts, self.sources, self.workers = parts, sources, max(workers, 1)
+        self.mode, self.always = mode, always
+        self._never = workers < 2 and not always and mode not in ("check", "require")
+        self._off = [self._never] * len(parts)
+        self._calls = 0
 
     def enter(self) -> list[bool]:
         """A call begins: which loops are done as they were written."""
-        off = worker.inside or (self._workers < 2 and not self._always and self._mode != "check")
-        return [off] * len(self._parts)
+        if copies.inside:
+            return [True] * len(self.parts)
+        self._calls += 1
+        if not self._calls & 63 and not self._never:  # they may have got longer
+            self._off = [False] * len(self.parts)
+        return self._off
 
     def loop(
         self, number: int, header: Any, leaves: tuple[Any, ...], names: dict[str, Any], off: list[bool]
     ) -> Iterator[Step]:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
-        part = self._parts[number]
+        part = self.parts[number]
         wanted = {*part.loop.inputs, *part.loop.accumulators}
         kept = {name: names[name] for name in wanted if name in names}
-        run = Run(self, part, header, leaves, kept)
-        return run.steps(off, number)
+        names.clear()  # before Python 3.13, the function keeps what locals() gave, and all that is in it
+        return Run(self, part, header, leaves, kept).steps(off, number)
 
     def listcomp(
         self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], list[Any]]
@@ -109,8 +134,10 @@ class Runtime:
         """A set comprehension."""
         found: set[Any] = set()
         for stage, logs in self.loop(number, header, leaves, names, off):
-            found |= serial(stage)
-            found.update([values[0] for _, values in logs])
+            for item in serial(stage):
+                found.add(item)
+            for _, values in logs:
+                found.add(values[0])
         return found
 
     def dictcomp(
@@ -133,11 +160,19 @@ class Runtime:
         )
 
 
-class Chunk:
-    """Items that were handed over."""
+class Order:
+    """Some iterations, and what came of them.
 
-    def __init__(self, items: list[Any], sent: Sent | None, future: Future[bytes] | None) -> None:
-        self.items, self.sent, self.future = items, sent, future
+    Attributes:
+        start: the first.
+        count: how many.
+        data: the answer, when it has come.
+        lost: whether none will come.
+    """
+
+    def __init__(self, start: int, count: int) -> None:
+        self.start, self.count = start, count
+        self.data, self.lost = b"", False
 
 
 class Run:
@@ -147,447 +182,358 @@ class Run:
         self, runtime: Runtime, part: Part, header: Any, leaves: tuple[Any, ...], names: dict[str, Any]
     ) -> None:
         self._runtime, self._part, self._loop = runtime, part, part.loop
-        self._leaves, self._names = leaves, names
-        self._header = header
-        self._always, self._workers, self._mode = runtime._always, max(runtime._workers, 1), runtime._mode
-        self._error: BaseException | None = None  # what the iterable raised
-        self._work: Sent | None = None
-        self._file = ""
+        self._header, self._leaves, self._names = header, leaves, names
         self._rate = 0.0  # seconds of an iteration
-        self._left: int | None = None
+        self._gain = math.inf  # seconds that splitting may save
+        self._left: int | None = None  # iterations that are still to be ordered
+        self._next = 0  # the iteration that is ordered next
+        self._behind = 0  # items that were gone through in copies, and not here
+        self._ended = False  # whether no more is ordered
+        self._exhausted = False  # whether all was gone through
+        self._known: dict[int, Any] = {}
+        self._staged = Staged(False)
 
     def steps(self, off: list[bool], number: int) -> Iterator[Step]:
         """See `Runtime.loop`."""
         it = iter(self._header)
         self._left = self._length()
-        reason = self._unfit()
-        if reason:
-            yield from self._serial(it, reason)
-            return
-        if self._mode == "check":
-            yield from self._both(it)
-            return
-        if not self._always:
+        mode = self._runtime.mode
+        if mode == "require":
+            reason = self._unfit(it)
+            if reason:
+                raise LoopError(f"{self._part.name} can't be split in this call: {reason}")
+        if not self._runtime.always and mode != "check":
             worth = yield from self._begin(it, off, number)
             if not worth:
-                yield it, ()
                 return
-        try:
-            self._prepare()
-        except Unfit as error:
-            yield from self._serial(it, str(error))
-            return
-        try:
-            if not self._always:
-                yield from self._meanwhile(it)
-            yield from self._parallel(it)
-        finally:
-            if self._file:
-                os.unlink(self._file)
+        reason = self._unfit(it)
+        if reason:
+            _log.info("%s stays serial: %s", self._part.name, reason)
+        else:
+            self._staged = Staged(self._loop.facts.writes)
+            try:
+                yield from self._both(it) if mode == "check" else self._parallel(it)
+            finally:
+                self._staged.end()
+        if not self._exhausted or any(hasattr(leaf, "__next__") for leaf in self._leaves):
+            self._catch_up(it)
+            yield it, ()
 
-    def _serial(self, it: Iterator[Any], reason: str) -> Iterator[Step]:
-        """It stays as it was written."""
-        _log.info("%s stays serial: %s", self._part.name, reason)
-        if self._mode == "require":
-            raise LoopError(f"{self._part.name} can't be split in this call: {reason}")
-        yield it, ()
-
-    # whether it may be handed over
+    # whether it may be split
 
     def _length(self) -> int | None:
-        if not self._loop.lengths:
-            return None
-        try:
+        if self._loop.lengths and all(type(leaf) in _SEQUENCES or _is_array(leaf) for leaf in self._leaves):
             return min(len(leaf) for leaf in self._leaves)
-        except TypeError:
-            return None
+        return None
 
-    def _unfit(self) -> str:
+    def _unfit(self, it: Iterator[Any]) -> str:
         """Why the loop can't be split in this call, if so."""
-        for names, name, live in self._loop.facts.guards:
-            if names.get(name, UNKNOWN) is not live:
-                return f"{name} has changed since the function was analysed"
+        try:
+            return self._unfit_names() or self._unfit_objects(it)
+        except Unfit as error:
+            return str(error)
+        except TimeoutError:
+            self._part.looking = self._gain
+            return "to look at all that its iterations see takes longer than splitting saves"
+
+    def _unfit_names(self) -> str:
+        if not copies.possible:
+            return "that is done on Linux only"
+        if sys.gettrace() is not None and not self._runtime.always:
+            return "its lines are being traced"
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and {"call", "log"} & set(numpy.geterr().values()):
+            return "NumPy calls a function for errors"
+        if self._loop.facts.writes and any(hasattr(leaf, "__next__") for leaf in self._leaves):
+            return "what it goes through may see the files that it writes"
         for leaf, (_, new) in zip(self._leaves, self._loop.leaves, strict=True):
             if not new and type(leaf) not in _SEQUENCES and not isinstance(leaf, _COUNTED):
                 if not is_library(type(leaf).__module__):
                     return f"nobody knows what going through a {type(leaf).__qualname__} does"
-                if iter(leaf) is leaf:
+                if not callable(leaf) and hasattr(leaf, "__next__"):
                     return f"others may go through the same {type(leaf).__qualname__}"
-        for name in self._loop.inputs:
+        for name in (*self._loop.inputs, *self._loop.accumulators):
             if name not in self._names:
                 return f"{name} isn't set"
-        for name in self._loop.accumulators:
-            if name not in self._names:
-                return f"{name} isn't set"
-            value = self._names[name]
-            kind = type(value)
-            if (
-                kind not in _FILLED
-                and kind not in _COUNTED
-                and kind.__module__ not in ("numpy", "decimal", "fractions", "pandas")
-                and not kind.__module__.startswith("pandas.")
-            ):
-                return f"{name} is a {kind.__qualname__}"
-            if (
-                kind is defaultdict
-                and value.default_factory is not None
-                and value.default_factory.__module__ != "builtins"
-            ):
-                return f"{name} makes its values by a function"
-            if kind.__name__ == "ndarray" and (value.dtype.hasobject or self._loop.facts.late):
-                return f"{name} is an array, and what is stored in it may change afterwards"
-            if any(value is leaf for leaf in self._leaves):
-                return f"{name} is what the loop goes through"
+        return self._part.guards.changed() or next(
+            filter(None, (self._unfit_to_fill(name, self._names[name]) for name in self._loop.accumulators)),
+            "",
+        )
+
+    def _unfit_to_fill(self, name: str, value: Any) -> str:
+        kind = type(value)
+        root = kind.__module__.partition(".")[0]
+        if (
+            kind not in _FILLED
+            and kind not in _COUNTED
+            and root not in ("numpy", "decimal", "fractions", "pandas")
+        ):
+            return f"{name} is a {kind.__qualname__}"
+        if kind is defaultdict and value.default_factory not in (
+            None,
+            int,
+            float,
+            list,
+            dict,
+            set,
+            str,
+            tuple,
+        ):
+            return f"{name} makes its values by a function"
+        if kind.__name__ == "ndarray" and (value.dtype.hasobject or self._loop.facts.late):
+            return f"{name} is an array, and what is stored in it may change afterwards"
+        for method in self._part.methods.get(name, ()):
+            if not hasattr(kind, method):
+                return f"{name} has no {method}"
         return ""
+
+    def _unfit_objects(self, it: Iterator[Any]) -> str:
+        """Look at all that iterations can see."""
+        runtime, loop = self._runtime, self._loop
+        began = time.perf_counter()
+        seen = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
+        inputs = [self._names[name] for name in loop.inputs]
+        seen.add([self._part.iterate, *inputs, *behind_iterators(it), *self._leaves_seen()])
+        filled = [self._names[name] for name in loop.accumulators]
+        filled = [value for value in filled if type(value) not in _COUNTED]
+        if any(id(value) in seen.objects for value in filled):
+            return "what the loop fills is among what it reads"
+        arrays = [value for value in filled if type(value).__name__ == "ndarray"]
+        if loop.deep or any(type(value).__module__.startswith("pandas") for value in filled):
+            inner = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
+            inner.filled = True
+            inner.add(filled)
+            if changeable(inner.objects) & changeable(seen.objects):
+                return "what the loop fills holds something that it reads"
+            arrays = inner.arrays
+        if arrays and seen.arrays:
+            import numpy
+
+            if any(numpy.may_share_memory(one, other) for one in arrays for other in seen.arrays):
+                return "what the loop fills shares memory with what it reads"
+        self._known = seen.objects
+        self._part.looking = time.perf_counter() - began
+        return ""
+
+    def _leaves_seen(self) -> list[Any]:
+        return [leaf for leaf in self._leaves if not hasattr(leaf, "__next__")]
 
     # the beginning
 
     def _begin(self, it: Iterator[Any], off: list[bool], number: int) -> Generator[Step, None, bool]:
-        """Do some iterations, and say whether the rest is worth handing over."""
-        done, size, began = 0, 1, time.perf_counter()
+        """Do iterations until the rest is worth splitting; say whether there is such a rest."""
+        done, size, peeked = 0, 1, list[Any]()
+        began, cpu = time.perf_counter(), time.process_time()
         while True:
+            before = time.perf_counter()
+            if peeked:
+                yield peeked, ()
+            yield itertools.islice(it, size - len(peeked)), ()
+            done += size
             if self._left is None:
-                items = self._take(it, size)
-                count = len(items)
-                yield items, ()
-                if self._error is not None:
-                    raise self._error
-                if count < size:
-                    self._note(time.perf_counter() - began, off, number)
-                    return False
-            else:
-                count = min(size, self._left - done)
-                yield itertools.islice(it, size), ()
-            took = time.perf_counter() - began
-            done += count
-            if self._left is not None and done >= self._left:
-                self._note(took, off, number)
+                peeked = list(itertools.islice(it, 1))
+            now = time.perf_counter()
+            if done >= self._left if self._left is not None else not peeked:
+                part = self._part
+                part.quick = part.quick + 1 if now - began < QUICK else 0
+                off[number] = part.quick > 7
                 return False
-            self._rate = took / done
-            if took >= TASTE or (self._left is not None and (self._left - done) * self._rate < WORTH):
-                worth = self._worth(self._left - done if self._left is not None else None, took)
-                if worth is not None:
-                    if not worth:
-                        self._note(took, off, number)
-                    elif self._left is not None:
+            self._rate = (now - before) / size
+            took = now - began
+            if took >= TASTE:
+                if self._worth(done, took, time.process_time() - cpu):
+                    yield peeked, ()
+                    if self._left is not None:
                         self._left -= done
-                    return worth
-            size = min(2 * size, max(1, int(0.05 / max(self._rate, 1e-9))))
+                    return True
+                if self._rate < SHORT:
+                    yield peeked, ()
+                    yield it, ()
+                    return False
+            size = max(1, min(done, int(0.05 / max(self._rate, 1e-9))))
 
-    def _note(self, took: float, off: list[bool], number: int) -> None:
-        """A loop that is soon over isn't looked at any more."""
-        part = self._part
-        part.quick = part.quick + 1 if took < QUICK else 0
-        if part.quick >= 8:
-            off[number] = True
+    def _worth(self, done: int, took: float, cpu: float) -> bool:
+        """Whether the rest is worth splitting."""
+        if took > 0.05 and cpu > 1.3 * took:  # iterations use several cores as they are
+            return False
+        rest = took if self._left is None else (self._left - done) * self._rate
+        self._gain = rest * (1 - 1 / self._runtime.workers)
+        return self._gain > 2 * (_cost + self._part.looking) and self._rate > self._part.least
 
-    def _worth(self, left: int | None, took: float) -> bool | None:
-        """Whether the rest is worth handing over; None: go on, and ask again."""
-        cost = WORTH if pool.running(self._workers) else 2 * START
-        if left is None:
-            return True if took > cost else None
-        rest = left * self._rate
-        if rest > 2 * cost:
-            return True
-        return False if rest < WORTH or took > TASTE else None
-
-    def _take(self, it: Iterator[Any], size: int) -> list[Any]:
-        """The next items; what the iterable raises is kept until those have been done."""
-        items: list[Any] = []
-        try:
-            for item in itertools.islice(it, size):
-                items.append(item)
-        except BaseException as error:
-            self._error = error
-        return items
-
-    # handing over
-
-    def _prepare(self) -> None:
-        """Pickle what all iterations need.
-
-        Raises:
-            Unfit: it can't be sent, or it isn't sure that it may.
-        """
-        loop = self._loop
-        inputs = [self._names[name] for name in loop.inputs]
-        content = self._part.iterate, inputs, loop.outs, loop.aliases, worker.state_here()
-        make = partial(Sender, sources=self._runtime._sources, facts=loop.facts, approved=self._part.approved)
-        self._work = Sent(content, make)
-        self._check(self._work, {id(self._names[name]) for name in loop.asked} | self._asked_globals())
-        self._key = f"{os.getpid()}-{id(self)}-{time.time_ns()}"
-        self._threads = max(1, cores() // self._workers)
-        if len(self._work.data) > INLINE:
-            folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-            handle, self._file = tempfile.mkstemp(prefix="clustrix-loop-", dir=folder)
-            with open(handle, "wb") as file:
-                file.write(self._work.data)
-
-    def _asked_globals(self) -> set[int]:
-        """Global sets that are only asked for what they hold."""
-        looked = {(id(names), name) for names, name, asked in self._loop.facts.global_names if not asked}
-        return {
-            id(names.get(name))
-            for names, name, asked in self._loop.facts.global_names
-            if asked and (id(names), name) not in looked
-        }
-
-    def _check(self, sent: Sent, asked: set[int]) -> None:
-        """Nothing that is read is changed, and the order of no set matters."""
-        filled = [self._names[name] for name in self._loop.accumulators]
-        filled = [value for value in filled if type(value) not in _COUNTED]
-        sets = sent.sets()
-        if not filled and not sets:
-            return
-        objects = sent.objects()
-        if sets:
-            for value in objects:
-                if (
-                    type(value) in (set, frozenset)
-                    and id(value) not in asked
-                    and id(value) not in sent.constants
-                ):
-                    raise Unfit(
-                        "there is a set among what it reads, and its order may be another there: sort it"
-                    )
-        if not filled:
-            return
-        touched = {id(value) for value in filled}
-        if touched & set(map(id, objects)):
-            raise Unfit("what the loop fills is among what it reads")
-        arrays = [value for value in filled if type(value).__name__ == "ndarray"]
-        tables = [value for value in filled if type(value).__module__.startswith("pandas")]
-        if self._loop.deep or tables:
-            reached = Sent(filled, lambda file: Sender(file, {}, self._loop.facts, self._part.approved))
-            if sending.changeable(reached.objects()) & sending.changeable(objects):
-                raise Unfit("what the loop fills holds something that it reads")
-            arrays = reached.arrays
-        if arrays and sent.arrays:
-            import numpy
-
-            if any(numpy.may_share_memory(one, other) for one in arrays for other in sent.arrays):
-                raise Unfit("what the loop fills shares memory with what it reads")
-
-    def _order(self, items: bytes) -> worker.Order:
-        assert self._work is not None
-        return worker.Order(self._key, self._file or self._work.data, self._threads, items)
-
-    def _meanwhile(self, it: Iterator[Any]) -> Iterator[Step]:
-        """Go on here while the workers get ready."""
-        empty = Sent([], partial(Sender, sources={}, facts=self._loop.facts, approved=set())).data
-        ready = pool.get_ready(self._workers, self._order(empty))
-        while not all(one.done() for one in ready):
-            size = max(1, min(MOST, int(0.01 / max(self._rate, 1e-9))))
-            if self._left is not None and self._left <= size:
-                return
-            items = self._take(it, size)
-            yield items, ()
-            if self._left is not None:
-                self._left -= len(items)
-            if self._error is not None:
-                raise self._error
-            if len(items) < size:
-                self._left = 0
-                return
+    # in parallel
 
     def _parallel(self, it: Iterator[Any]) -> Iterator[Step]:
-        waiting: deque[Chunk] = deque()
-        ended = self._left == 0
+        """Have iterations done by copies, and have what they log happen."""
+        global _cost
+        began = time.perf_counter()
+        made = self._copies(it, self._runtime.workers)
+        _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
+        given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
+        waiting: deque[Order] = deque()
         try:
             while True:
-                while not ended and len(waiting) < 3 * self._workers:
-                    items = self._take(it, self._size())
-                    if self._left is not None:
-                        self._left = max(0, self._left - len(items))
-                    if items:
-                        waiting.append(self._hand_over(items))
-                    ended = self._error is not None or len(items) < self._asked
-                    if waiting and waiting[-1].future is None:
-                        ended = True
+                self._give(made, given, waiting)
                 if not waiting:
+                    self._exhausted = self._left == 0
                     break
-                chunk = waiting.popleft()
-                lost = yield from self._take_over(chunk)
-                if lost:
-                    _log.info("%s goes on serially: %s", self._part.name, lost)
-                    for other in waiting:
-                        if other.future is not None:
-                            other.future.cancel()
-                        yield other.items, ()
-                    waiting.clear()
-                    break
+                first = waiting[0]
+                for copy, data in made.wait(not (first.data or first.lost)):
+                    if data is not None:
+                        given[copy].popleft().data = data
+                        continue
+                    _log.warning("%s: a process has died; what it was doing is done again", self._part.name)
+                    self._ended = True
+                    for order in given.pop(copy):
+                        order.lost = True
+                if first.data or first.lost:
+                    go_on = yield from self._take_over(it, waiting.popleft())
+                    if not go_on:
+                        break
         finally:
-            for other in waiting:
-                if other.future is not None:
-                    other.future.cancel()
-        if self._error is not None:
-            raise self._error
-        yield it, ()
+            made.end()
+
+    def _copies(self, it: Iterator[Any], count: int) -> Copies:
+        inputs = [self._names[name] for name in self._loop.inputs]
+        work = Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged)
+        return Copies(count, work)
+
+    def _give(self, made: Copies, given: dict[Copy, deque[Order]], waiting: deque[Order]) -> None:
+        """See to it that every copy has two orders, so that none has to wait for the next."""
+        for rank in range(2):
+            for copy in made.all:
+                held = sum(len(order.data) for order in waiting)
+                if len(given[copy]) > rank or self._left == 0 or self._ended or held > HELD:
+                    continue
+                order = Order(self._next, self._size())
+                self._next += order.count
+                if self._left is not None:
+                    self._left -= order.count
+                copy.order(order.start, order.start + order.count)
+                given[copy].append(order)
+                waiting.append(order)
 
     def _size(self) -> int:
-        """How many iterations the next chunk should have."""
+        """How many iterations the next order should have."""
         size = int(CHUNK / self._rate) if self._rate else 1
         if self._left is not None:
-            size = min(size, self._left // (2 * self._workers))
-        self._asked = max(1, min(size, MOST))
-        return self._asked
+            size = min(size, self._left // (2 * self._runtime.workers))
+        return max(1, min(size, MOST))
 
-    def _hand_over(self, items: list[Any]) -> Chunk:
+    def _take_over(self, it: Iterator[Any], order: Order) -> Generator[Step, None, bool]:
+        """Have what was logged happen; say whether the copies are to go on."""
+        if order.lost:  # its iterations have done nothing that can be seen
+            self._catch_up(it)
+            yield itertools.islice(it, order.count), ()
+            return True
+        began = time.perf_counter()
         try:
-            sent = Sent(
-                items,
-                partial(
-                    Sender,
-                    sources=self._runtime._sources,
-                    facts=self._loop.facts,
-                    approved=self._part.approved,
-                ),
-            )
-            if not sending.atoms(items):
-                self._check(sent, set())
-            return Chunk(items, sent, pool.submit(self._workers, self._order(sent.data)))
-        except (Unfit, RuntimeError) as error:
-            _log.info("%s: %s", self._part.name, error)
-            return Chunk(items, None, None)
-
-    def _take_over(self, chunk: Chunk) -> Generator[Step, None, str]:
-        """Have what a chunk logged happen; say why the rest is to be done here, if so."""
-        if chunk.future is None:
-            yield chunk.items, ()
-            return "it can't be sent"
-        try:
-            data = chunk.future.result()
-        except KeyboardInterrupt:
-            pool.end()
-            raise
-        except Exception as error:  # a worker has died
-            yield chunk.items, ()
-            return f"{type(error).__name__}: {error}"
-        work, sent = self._work, chunk.sent
-        assert work is not None
-        assert sent is not None
-        try:
-            answer = worker.Reader(
-                data, lambda where, place: (work if where == "w" else sent).original(place)
-            ).read()
+            answer = received(order.data, self._known)
         except Exception as error:
-            yield chunk.items, ()
-            return f"{type(error).__name__}: {error}"
+            answer = Answer([], {}, order.count, 0, f"{ABANDONED}: {type(error).__name__}: {error}", 0.0)
+        go_on = yield from self._happens(it, answer, order.count)
+        return go_on and self._saves(answer, time.perf_counter() - began)
+
+    def _saves(self, answer: Answer, took: float) -> bool:
+        """Whether having iterations done elsewhere saves more than it takes to do here what they do."""
+        if took < answer.seconds * (1 - 1 / self._runtime.workers) or self._runtime.always or not answer.done:
+            return True
+        _log.info(
+            "%s goes on serially: its iterations are over sooner than their results are here", self._part.name
+        )
+        self._part.least = 2 * answer.seconds / answer.done
+        return False
+
+    def _happens(self, it: Iterator[Any], answer: Answer, count: int) -> Generator[Step, None, bool]:
+        if self._staged.collide(answer.log):
+            answer = Answer([], {}, count, 0, f"{ABANDONED}: several iterations use the same file", 0.0)
+        yield (), self._replayed(answer)
+        self._behind += answer.done
         if answer.done:
             rate = answer.seconds / answer.done
             self._rate = rate if not self._rate else 0.5 * (self._rate + rate)
+        if answer.reason.startswith(ABANDONED):
+            _log.info("%s goes on serially: %s", self._part.name, answer.reason)
+            return False
+        if answer.done < answer.found:
+            self._catch_up(it)
+            yield itertools.islice(it, count - answer.done), ()
+        self._exhausted = answer.found < count
+        return not self._exhausted
+
+    def _catch_up(self, it: Iterator[Any]) -> None:
+        """Go through what the copies have gone through, and haven't shown to do anything."""
+        next(itertools.islice(it, self._behind, self._behind), None)
+        self._behind = 0
+
+    def _replayed(self, answer: Answer) -> Iterable[tuple[int, Any]]:
+        """What is to be done to accumulators; output happens on the way."""
+        first = len(self._loop.effects)
         outs = [
-            (len(self._loop.effects) + place, (answer.outs[name],))
+            (first + place, (answer.outs[name],))
             for place, name in enumerate(self._loop.outs)
             if name in answer.outs
         ]
-        yield (), replayed(answer.log + outs, self._part.iterate.__globals__)
-        if answer.done < len(chunk.items):
-            yield chunk.items[answer.done :], ()
-            if answer.reason.startswith("abandoned"):
-                return answer.reason
-        return ""
+        if any(site < 0 for site, _ in answer.log):
+            return self._with_output(answer.log + outs)
+        return answer.log + outs
+
+    def _with_output(self, log: list[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+        for site, values in log:
+            if site >= 0:
+                yield site, values
+            elif site == WRITTEN:
+                self._staged.publish(*values)
+            elif site != READ:
+                worker.happen(site, values, self._part.places)
 
     # both ways
 
     def _both(self, it: Iterator[Any]) -> Iterator[Step]:
-        """Have iterations computed there and here, and compare."""
+        """Have iterations done by one copy that does all and by several in turn, and compare."""
+        serial, several = self._copies(it, 1), self._copies(it, max(2, self._runtime.workers))
         try:
-            self._prepare()
-        except Unfit as error:
-            yield from self._serial(it, str(error))
-            return
-        first = 0
-        here = _Here(self._part.iterate, [self._names[name] for name in self._loop.inputs], self._loop.outs)
-        while True:
-            items = self._take(it, 16)
-            chunk = self._hand_over(items) if items else None
-            if chunk is None:
-                break
-            if chunk.future is None or chunk.sent is None:
-                yield items, ()
-                continue
-            work, sent = self._work, chunk.sent
-            assert work is not None
-            look_up = _look_up(work, sent)
-            there = worker.Reader(chunk.future.result(), look_up).read()
-            if there.reason.startswith("abandoned"):
-                yield items, ()
-                continue
-            mine = worker.iterate(here, items)
-            self._compare(first, mine, there)
-            outs = [
-                (len(self._loop.effects) + n, (mine.outs[name],))
-                for n, name in enumerate(self._loop.outs)
-                if name in mine.outs
-            ]
-            yield (), replayed(mine.log + outs, self._part.iterate.__globals__)
-            if mine.done < len(items):
-                yield items[mine.done :], ()
-            first += len(items)
-            if self._error is not None or len(items) < 16:
-                break
-        if self._error is not None:
-            raise self._error
+            for start in itertools.count(step=16):
+                turn = start // 16 % len(several.all)
+                one = self._answer(serial, 0, start, start + 16)
+                self._compare(start, one, self._answer(several, turn, start, start + 16))
+                go_on = yield from self._happens(it, one, 16)
+                if not go_on:
+                    return
+        finally:
+            serial.end()
+            several.end()
 
-    def _compare(self, first: int, mine: worker.Answer, there: worker.Answer) -> None:
+    def _answer(self, made: Copies, which: int, start: int, stop: int) -> Answer:
+        data = made.ask(made.all[which], start, stop)
+        if data is None:
+            raise LoopError(f"{self._part.name}: a process that worked on it has died")
+        return received(data, self._known)
+
+    def _compare(self, first: int, one: Answer, other: Answer) -> None:
         from clustrix_core.loops.comparing import difference
 
-        if mine.done != there.done or mine.reason != there.reason:
+        if (one.found, one.done, one.reason) != (other.found, other.done, other.reason):
             raise LoopError(
-                f"{self._part.name}: iteration {first + min(mine.done, there.done)} ends with "
-                f"{mine.reason or 'nothing'} here, and with {there.reason or 'nothing'} in another process"
+                f"{self._part.name}: iteration {first + min(one.done, other.done)} ends with "
+                f"{one.reason or 'nothing'} in series, and with {other.reason or 'nothing'} in parallel"
             )
-        found = difference(mine.log, there.log, "what it logs") or difference(
-            mine.outs, there.outs, "its variables"
+        mine, its = (
+            [(site, _content(value) if site == WRITTEN else value) for site, value in answer.log]
+            for answer in (one, other)
         )
+        found = difference(mine, its, "what it does") or difference(one.outs, other.outs, "its variables")
         if found:
             raise LoopError(
-                f"{self._part.name}: between iterations {first} and {first + mine.done - 1} the runs differ in {found}"
+                f"{self._part.name}: between iterations {first} and {first + one.done - 1} the runs differ in {found}"
             )
 
 
-class _Here:
-    """Work that is done in this process."""
-
-    def __init__(self, iterate: FunctionType, inputs: list[Any], outs: list[str]) -> None:
-        self.iterate, self.inputs, self.outs = iterate, inputs, outs
+def _is_array(value: Any) -> bool:
+    return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy" and value.ndim > 0
 
 
-def _look_up(work: Sent, sent: Sent) -> Callable[[str, int], Any]:
-    return lambda where, place: (work if where == "w" else sent).original(place)
-
-
-def replayed(log: list[tuple[int, Any]], names: dict[str, Any]) -> Iterable[tuple[int, Any]]:
-    """What is to be done to accumulators; output happens on the way."""
-    if any(site < 0 for site, _ in log):
-        return _with_output(log, names)
-    return log
-
-
-def _with_output(log: list[tuple[int, Any]], names: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-    for site, values in log:
-        if site >= 0:
-            yield site, values
-        elif site == worker.OUTPUT:
-            stream = getattr(sys, values[0])
-            if stream is not None:
-                stream.write(values[1])
-        elif site == worker.RECORD:
-            values.process = os.getpid()
-            logger = logging.getLogger(values.name)
-            if logger.isEnabledFor(values.levelno):
-                logger.handle(values)
-        else:
-            _warn(names, *values)
-
-
-def _warn(names: dict[str, Any], message: Any, category: Any, filename: str, line: int) -> None:
-    import warnings
-
-    place = names if names.get("__file__") == filename else {}
-    for module in list(sys.modules.values()):
-        if getattr(module, "__file__", None) == filename:
-            place = vars(module)
-    registry = place.setdefault("__warningregistry__", {})
-    warnings.warn_explicit(message, category, filename, line, place.get("__name__"), registry)
+def _content(written: tuple[str, str]) -> tuple[str, bytes]:
+    """The path of a file that was written, and what is in it."""
+    path, beside = written
+    with open(beside, "rb") as file:
+        return path, file.read()

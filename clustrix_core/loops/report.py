@@ -36,10 +36,17 @@ class Verdict:
     assumptions: tuple[str, ...] = ()
 
     @property
+    def inside(self) -> bool:
+        """Whether it is part of a loop that is split."""
+        return self.code == "inside-split"
+
+    @property
     def text(self) -> str:
         """The verdict in a sentence or two."""
         if self.split:
             return "; ".join(["split", *(f"assumed: {assumption}" for assumption in self.assumptions)])
+        if self.inside:
+            return "part of a loop that is split"
         where = f" (line {self.at})" if self.at not in (0, self.line) else ""
         remedy = f": {self.remedy}" if self.remedy else ""
         return f"not split [{self.code}]: {self.message}{where}{remedy}"
@@ -50,9 +57,9 @@ def plain(text: str, _colour: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """The loops of a function, each with its verdict.
+    """The loops of a function, each with its verdict; shown as its source with the verdicts in it.
 
     Attributes:
         name: the function's.
@@ -68,12 +75,17 @@ class Explanation:
     loops: tuple[Verdict, ...]
     reason: str = ""
 
+    @property
+    def refused(self) -> tuple[Verdict, ...]:
+        """The loops that stand in the way of `parallel="require"`."""
+        return tuple(loop for loop in self.loops if not (loop.split or loop.inside))
+
     def as_dict(self) -> dict[str, Any]:
         """The same for programs."""
         loops = [asdict(loop) for loop in self.loops]
         return {"name": self.name, "file": self.file, "reason": self.reason, "loops": loops}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.shown(plain)
 
     def shown(self, paint: Callable[[str, str], str]) -> str:
@@ -90,7 +102,7 @@ class Explanation:
             lines.append(f"{number:>{width}}  {text}".rstrip())
             indent = " " * (width + 2 + len(text) - len(text.lstrip()))
             lines += [
-                paint(f"{indent}^ {loop.text}", "32" if loop.split else "33")
+                paint(f"{indent}^ {loop.text}", "32" if loop.split or loop.inside else "33")
                 for loop in self.loops
                 if loop.line == number
             ]

@@ -10,8 +10,8 @@ from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
 from clustrix_core.loops.analysis import KEEP, LOG, SITE, VALUES, Analysis, Loop
-from clustrix_core.loops.proof import COMPREHENSIONS
 from clustrix_core.loops.source import Definition, compiled
+from clustrix_core.loops.syntax import COMPREHENSIONS
 
 RUN, LOCALS, OFF, ITEMS = "_clx", "_clx_locals", "_clx_off", "_clx_items"
 
@@ -78,19 +78,18 @@ def _statement(number: int, loop: Loop) -> list[ast.stmt]:
             [ast.Name(out, ast.Store())], ast.Subscript(_name(VALUES), ast.Constant(0), ast.Load())
         )
         cases.append((len(loop.effects) + place, assign))
-    turns: list[ast.stmt] = [serial]
-    if cases:
-        chosen: list[ast.stmt] = []
-        for site, statement in reversed(cases):
-            test = ast.Compare(_name(SITE), [ast.Eq()], [ast.Constant(site)])
-            chosen = [ast.If(test, [statement], chosen)] if chosen else [statement]
-        pair = ast.Tuple([ast.Name(SITE, ast.Store()), ast.Name(VALUES, ast.Store())], ast.Store())
-        turns.append(ast.For(pair, _name(logs), chosen, []))
+    chosen: list[ast.stmt] = []
+    for site, statement in reversed(cases):
+        test = ast.Compare(_name(SITE), [ast.Eq()], [ast.Constant(site)])
+        chosen = [ast.If(test, [statement], chosen)] if chosen else [statement]
+    pair = ast.Tuple([ast.Name(SITE, ast.Store()), ast.Name(VALUES, ast.Store())], ast.Store())
+    replay = ast.For(pair, _name(logs), chosen or [ast.Pass()], [])
     pair = ast.Tuple([ast.Name(stage, ast.Store()), ast.Name(logs, ast.Store())], ast.Store())
     close = ast.Expr(ast.Call(ast.Attribute(_name(steps), "close", ast.Load()), [], []))
-    tried = ast.Try([ast.For(pair, _name(steps), turns, [])], [], [], [close])
-    off = ast.Subscript(_name(OFF), ast.Constant(number), ast.Load())
-    choice = ast.If(off, [copied(node)], [start, tried])
+    held = [steps, stage, logs, *(part.id for part in leaves.elts if isinstance(part, ast.Name))]
+    free = ast.Assign([ast.Name(name, ast.Store()) for name in held], ast.Constant(None))
+    tried = ast.Try([ast.For(pair, _name(steps), [serial, replay], [])], [], [], [close, free])
+    choice = ast.If(_off(number), [copied(node)], [start, tried])
     _place(choice, node)
     return [choice]
 
@@ -113,11 +112,12 @@ def _comprehension(number: int, loop: Loop) -> ast.expr:
         ast.GeneratorExp: "genexp",
     }
     call = _call(how[type(node)], ast.Constant(number), header, leaves, _locals(), _name(OFF), serial)
-    _place(call, node)
-    return call
+    choice = ast.IfExp(_off(number), copied(node), call)
+    _place(choice, node)
+    return choice
 
 
-def _header(number: int, loop: Loop) -> tuple[ast.expr, ast.expr]:
+def _header(number: int, loop: Loop) -> tuple[ast.expr, ast.Tuple]:
     """What the loop goes through, and the parts of it."""
     assert loop.body is not None
     names: dict[int, list[ast.stmt] | ast.expr] = {}
@@ -132,6 +132,10 @@ def _header(number: int, loop: Loop) -> tuple[ast.expr, ast.expr]:
 
 def _call(method: str, *args: ast.expr) -> ast.Call:
     return ast.Call(ast.Attribute(_name(RUN), method, ast.Load()), list(args), [])
+
+
+def _off(number: int) -> ast.expr:
+    return ast.Subscript(_name(OFF), ast.Constant(number), ast.Load())
 
 
 def _name(name: str) -> ast.Name:

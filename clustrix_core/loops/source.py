@@ -12,7 +12,7 @@ from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-OWN = ("clustrix", "clustrix_core", "cloudpickle", "loky", "threadpoolctl")
+OWN = ("clustrix", "clustrix_core", "cloudpickle")
 _FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
@@ -119,7 +119,7 @@ def compiled(
                 for name in node._fields
                 if name not in ("decorator_list", "returns")
             },
-            decorator_list=[],
+            decorator_list=[ast.copy_location(ast.Constant(None), one) for one in node.decorator_list[:1]],
             returns=None,
         )
     ast.copy_location(inner, node)
@@ -177,7 +177,6 @@ def rebuilt(function: FunctionType, code: CodeType, cells: dict[str, Any]) -> Fu
     """A function like another, with other code."""
     own = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     closure = tuple(cells[name] if name in cells else own[name] for name in code.co_freevars)
-    code = code.replace(co_firstlineno=function.__code__.co_firstlineno)
     if sys.version_info >= (3, 11):
         code = code.replace(co_qualname=function.__code__.co_qualname)
     made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
@@ -213,6 +212,11 @@ def is_library(module: str) -> bool:
     if root == "__main__" or found is None or file is None:
         return False
     return str(file).startswith(_library_folders())
+
+
+def is_library_file(file: str) -> bool:
+    """Whether code in a file is Python's, or that of an installed package."""
+    return file.startswith((*_library_folders(), "<frozen "))
 
 
 def globals_named(code: CodeType) -> Iterator[str]:

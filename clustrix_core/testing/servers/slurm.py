@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 from clustrix_core.testing.servers.ssh import PATIENCE, SshServer, free_port
@@ -26,7 +27,7 @@ SlurmctldHost=localhost
 AuthType=auth/munge
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={tasks}
 ReturnToService=2
 SlurmUser=root
 SlurmdUser=root
@@ -41,7 +42,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
 JobCompType=jobcomp/none
-AccountingStorageType=accounting_storage/none
+{accounting}
 GresTypes=gpu
 MessageTimeout=10
 NodeName=c1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4 RealMemory=4000 Features=fast,ssd Gres=gpu:tesla:2 State=UNKNOWN
@@ -51,6 +52,29 @@ PartitionName=short Nodes=c1 MaxTime=00:30:00 DefaultTime=00:05:00 MaxNodes=1 Ma
 PartitionName=closed Nodes=c2 MaxTime=1-00:00:00 State=DOWN
 {settings}
 """  # noqa: E501
+
+NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
+ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={ports[3]}"""
+
+SLURMDBD_CONF = """
+AuthType=auth/munge
+DbdHost=localhost
+DbdPort={ports[3]}
+SlurmUser=root
+PidFile={base}/slurm/slurmdbd.pid
+LogFile={base}/slurm/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={ports[4]}
+StorageUser=root
+"""
+
+CAN_LIMIT_MEMORY = os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK)
+"""Whether this machine has control groups for memory, of version 1; SLURM wants systemd for the second."""
+
+CGROUP_CONF = "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nConstrainRAMSpace=yes\n"
 
 GRES_CONF = "NodeName=c1 Name=gpu Type=tesla File={base}/slurm/gpu[0-1]\n"
 
@@ -112,13 +136,23 @@ class SlurmCluster(SshServer):
     Args:
         modules: the module system.
         settings: further lines of `slurm.conf`.
+        accounting: whether it keeps accounts, in a database of its own.
+        memory_limits: whether jobs that need more memory than they have asked for are ended, by the kernel:
+            see `CAN_LIMIT_MEMORY`.
 
     Attributes:
         more_modules: a folder of module files that isn't searched by itself.
     """
 
-    def __init__(self, modules: ModuleSystem = "lmod", settings: str = "") -> None:
-        self.modules, self.settings = modules, settings
+    def __init__(
+        self,
+        modules: ModuleSystem = "lmod",
+        settings: str = "",
+        accounting: bool = False,
+        memory_limits: bool = False,
+    ) -> None:
+        self.modules, self.settings, self.accounting = modules, settings, accounting
+        self.memory_limits = memory_limits
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -127,6 +161,8 @@ class SlurmCluster(SshServer):
             (self.base / folder).mkdir()
         self._write_private("munge.key", secrets.token_hex(64))
         self.more_modules = f"{site}/lmod/More" if self.modules == "lmod" else f"{site}/more"
+        if self.memory_limits:
+            (etc / "slurm" / "cgroup.conf").write_text(CGROUP_CONF)
         (etc / "slurm" / "gres.conf").write_text(GRES_CONF.format(base=self.base))
         for number in range(2):
             (self.base / "slurm" / f"gpu{number}").touch()
@@ -146,6 +182,15 @@ class SlurmCluster(SshServer):
     def _setup(self) -> str:
         return super()._setup() + SETUP + (LMOD_SETUP if self.modules == "lmod" else NO_LMOD)
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for node in NODES if self.memory_limits else ():
+            for folder, _, _ in os.walk(f"/sys/fs/cgroup/memory/slurm_{node}", topdown=False):
+                with suppress(OSError):  # another cluster's
+                    os.rmdir(folder)
+
     def start(self) -> None:
         """Start sshd and the cluster, on the same ports as before."""
         super().start()
@@ -153,6 +198,8 @@ class SlurmCluster(SshServer):
         for _ in range(STARTS):
             if not hasattr(self, "_ports"):
                 self._new_ports()
+            if self.accounting:
+                self._start_accounting()
             self._run_controller()
             self._nodes = {node: self._run_node(node) for node in NODES}
             if self._are_up():
@@ -173,9 +220,30 @@ class SlurmCluster(SshServer):
             time.sleep(0.01)
 
     def _new_ports(self) -> None:
-        self._ports = [free_port() for _ in range(3)]
-        text = SLURM_CONF.format(base=self.base, ports=self._ports, settings=self.settings)
+        self._ports = [free_port() for _ in range(5)]
+        known = {"base": self.base, "ports": self._ports}
+        accounting = (ACCOUNTING if self.accounting else NO_ACCOUNTING).format(**known)
+        tasks = "task/cgroup" if self.memory_limits else "task/none"
+        text = SLURM_CONF.format(**known, settings=self.settings, accounting=accounting, tasks=tasks)
         (self.base / "etc" / "slurm" / "slurm.conf").write_text(text)
+        if self.accounting:
+            self._write_private("etc/slurm/slurmdbd.conf", SLURMDBD_CONF.format(**known))
+
+    def _start_accounting(self) -> None:
+        data, port = f"{self.base}/database", self._ports[4]
+        where = "--no-defaults", f"--datadir={data}", "--user=root"
+        if not os.path.exists(data):
+            made = self._inside().run(["mariadb-install-db", *where, "--skip-test-db", "--skip-name-resolve"])
+            if made.returncode:
+                raise RuntimeError(f"no database can be made: {made.stderr.decode(errors='replace')}")
+        reached = f"--port={port}", "--bind-address=127.0.0.1", f"--socket={self.base}/database.sock"
+        self._daemon("mariadbd", "mariadbd", *where, *reached, "--skip-grant-tables")
+        self._daemon("slurmdbd", "/usr/sbin/slurmdbd", "-D")
+        deadline = time.monotonic() + PATIENCE
+        while self._inside().run(["sacctmgr", "-i", "-Q", "add", "cluster", "testbed"]).returncode:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"slurmdbd doesn't start: {self.slurm_log()[-4000:]}")
+            time.sleep(0.1)
 
     def _daemon(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         return self._inside().start(command, self.base / "slurm" / f"{name}.out")
@@ -192,6 +260,11 @@ class SlurmCluster(SshServer):
     def stop_controller(self) -> None:
         """End slurmctld. All else goes on."""
         self._controller.terminate()  # so that it saves the states of the nodes
+        self._controller.wait()
+
+    def kill_controller(self) -> None:
+        """Kill slurmctld, as if its machine's power had failed."""
+        self._controller.kill()
         self._controller.wait()
 
     @contextmanager

@@ -14,7 +14,7 @@ from clustrix_core import ClusterConfig, ClusterFilesystem, ConfigError
 from clustrix_core.doctor import Concern, Fault
 from clustrix_gridengine import GridEngineBackend, GridEngineConfig
 
-ANSWER = r"SGE \d+\.\S+, qmaster on \S+, 1 queues, 0 jobs"
+ANSWER = r"SGE \d+\.\S+, qmaster on \S+, 1 queues, \d jobs"
 
 
 @pytest.fixture

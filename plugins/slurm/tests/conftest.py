@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from on_cluster import config_of
 
 from clustrix_core import ClusterConfig
 from clustrix_core.session import pool
@@ -66,20 +67,3 @@ def without_controller(cluster: SlurmCluster) -> Iterator[None]:
     cluster.stop_controller()
     yield
     cluster.start_controller()
-
-
-def config_of(cluster: SlurmCluster, account: str, **fields: object) -> ClusterConfig:
-    """A config for an account of the cluster."""
-    who = cluster.accounts[account]
-    usual: dict[str, object] = {
-        "cluster_type": "slurm",
-        "cluster_host": cluster.host,
-        "cluster_port": cluster.port,
-        "username": who.name,
-        "key_file": str(who.key_file) if who.key_file else None,
-        "known_hosts_file": str(cluster.known_hosts),
-        "ssh_config_file": "none",
-        "use_agent": False,
-    }
-    given = {name: value for name, value in {**usual, **fields}.items() if value is not None}
-    return ClusterConfig(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -29,7 +30,27 @@ def unpicklable() -> Any:
     return (number for number in range(3))
 
 
-def imports() -> str:
-    import paramiko
+def waits_for(name: str) -> str:
+    """Wait for a file."""
+    with open(f"{name}-begun", "w") as file:
+        file.write("x")
+    while not os.path.exists(name):
+        time.sleep(0.05)
+    return name
 
-    return str(paramiko.__version__)
+
+def adds(number: int) -> int:
+    return number + 1
+
+
+def raises() -> None:
+    raise ValueError("on purpose")
+
+
+def takes(size: int) -> int:
+    """Take so many bytes of memory, and keep them for long."""
+    taken = bytearray(size)
+    for page in range(0, size, 4096):
+        taken[page] = 1
+    time.sleep(1000)
+    return len(taken)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 import venv
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import jobs_that_fail as sample
+import jobs_that_import
 import pytest
-from conftest import config_of
+from on_cluster import WORK, begun, config_of, function_of, job_of, marks_in, run, wait_until
 
-from clustrix import ClusterConfig, ClusterFunction, Job, JobError
-from clustrix import cluster as decorate
+from clustrix import ClusterConfig, Job, JobError
 from clustrix_core.jobs import following, handover, records
 from clustrix_core.jobs.job import Submission
 from clustrix_core.session import pool
 from clustrix_core.testing.servers import SlurmCluster
-from clustrix_slurm.accounting import parsed
+from clustrix_core.testing.servers.slurm import CAN_LIMIT_MEMORY
 
-WORK = "/scratch/project"
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 SETTINGS = """
 MinJobAge=2
 KillWait=2
@@ -40,7 +40,8 @@ PartitionName=high Nodes=c2 PriorityTier=10 State=UP
 @pytest.fixture(scope="module")
 def weak() -> Iterator[SlurmCluster]:
     """A cluster of their own, so that no other test sees what becomes of it."""
-    with SlurmCluster(settings=SETTINGS) as made:
+    first = f"FirstJobId={os.getpid()}"  # its control groups are named by them, on the whole machine
+    with SlurmCluster(settings=SETTINGS + first, memory_limits=CAN_LIMIT_MEMORY) as made:
         yield made
 
 
@@ -52,42 +53,6 @@ def config(weak: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clus
     run(weak, "scancel", "--user=root")
     assert wait_until(lambda: run(weak, "squeue", "--noheader") == "")
     pool.close()
-
-
-def run(weak: SlurmCluster, *command: str) -> str:
-    script = (
-        b"import subprocess, sys; print(subprocess.run(sys.argv[1:], stdout=-1, text=True).stdout.strip())"
-    )
-    return weak.python(script, list(command)).decode().strip()
-
-
-def job_of(
-    function: Callable[..., Any], config: ClusterConfig, *arguments: object, **options: Any
-) -> tuple[Job, str]:
-    """A job, and its number."""
-    job = function_of(function, config, **options).submit(*arguments)
-    return job, records.load(job.id).scheduler_id
-
-
-def function_of(
-    function: Callable[..., Any], config: ClusterConfig, **options: Any
-) -> ClusterFunction[..., Any]:
-    return decorate(config=config, **options)(function)
-
-
-def wait_until(condition: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 60
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return bool(condition())
-
-
-def marks_in(weak: SlurmCluster, name: str) -> int:
-    return len(run(weak, "cat", f"{WORK}/{name}"))
-
-
-def begun(weak: SlurmCluster, name: str, times: int = 1) -> bool:
-    return wait_until(lambda: marks_in(weak, name) == times)
 
 
 # --- ended by others
@@ -111,6 +76,15 @@ def test_a_time_limit(config: ClusterConfig, weak: SlurmCluster) -> None:
     with pytest.raises(JobError, match="timed out .*; ask for more by time="):
         job.result(60)
     assert (job.state, marks_in(weak, "long")) == ("timed out", 1)
+
+
+@pytest.mark.skipif(not CAN_LIMIT_MEMORY, reason="this machine has no control groups of version 1")
+def test_out_of_memory(config: ClusterConfig, weak: SlurmCluster) -> None:
+    job, _ = job_of(sample.takes, config, 500 << 20, memory="250M")
+    with pytest.raises(JobError, match="out of memory.*; ask for more by memory="):
+        job.result(60)
+    assert job.state == "out of memory"
+    assert "oom-kill event" in job.logs()  # SLURM's own words
 
 
 def test_a_node_that_dies(config: ClusterConfig, weak: SlurmCluster) -> None:
@@ -188,6 +162,30 @@ def test_a_controller_that_is_down(config: ClusterConfig, weak: SlurmCluster) ->
     assert function.submit("down").result(60) == 1
 
 
+def test_a_controller_that_dies_while_it_is_to_take_a_job(config: ClusterConfig, weak: SlurmCluster) -> None:
+    function = function_of(sample.marks, config)
+    with ThreadPoolExecutor(1) as client:
+        with weak.frozen_controller():
+            asked = client.submit(function.submit, "killed")
+            assert wait_until(lambda: "sbatch" in map(name_of, weak.processes()))
+            time.sleep(1)  # it has connected
+            weak.kill_controller()
+        weak.start_controller()
+        refused = asked.exception(120)
+    if refused is None:
+        assert asked.result().result(60) == 1
+    else:
+        assert isinstance(refused, JobError)
+        assert (records.all_records(), marks_in(weak, "killed")) == ([], 0)
+    assert marks_in(weak, "killed") <= 1
+
+
+def name_of(process: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    return ""
+
+
 def test_a_job_that_slurm_has_forgotten(
     config: ClusterConfig, weak: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,16 +203,6 @@ def test_a_job_that_slurm_has_forgotten(
     with pytest.raises(JobError, match="lost .the scheduler doesn't know it, and it left no outcome"):
         lost.result(60)
     assert marks_in(weak, "gone") == 0
-
-
-def test_accounts_are_read() -> None:
-    """Lines in the form of `sacct -P`, written by hand: this cluster keeps no accounts."""
-    text = "clustrix-1|12_[4-9%2]|PENDING\nclustrix-1|12_3|CANCELLED by 1000\nclustrix-2|13|OUT_OF_MEMORY\n"
-    assert [tuple(row) for row in parsed(text)] == [
-        ("clustrix-1", "12", "4-9%2", "PENDING"),
-        ("clustrix-1", "12", "3", "CANCELLED by 1000"),
-        ("clustrix-2", "13", "", "OUT_OF_MEMORY"),
-    ]
 
 
 # --- the disk
@@ -240,7 +228,9 @@ def test_no_room_for_a_submission(config: ClusterConfig, weak: SlurmCluster) -> 
         with pytest.raises(JobError, match="No space left on device: .*/parts/"):
             function_of(sample.marks, config).submit("no room")
         assert records.all_records() == []
-        assert run(weak, "find", folder, "-type", "f") == ""  # no half of a file is left
+        assert (
+            run(weak, "find", folder, "-type", "f", "!", "-name", "lock") == ""
+        )  # no half of a file is left
 
 
 def test_no_room_for_a_result(config: ClusterConfig, weak: SlurmCluster) -> None:
@@ -288,11 +278,30 @@ def test_what_is_missing_there(config: ClusterConfig, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare")
     bare = config.model_copy(update={"python_executable": str(tmp_path / "bare" / "bin" / "python")})
     with pytest.raises(JobError, match=r"lacks what the function needs: paramiko=="):
-        function_of(sample.imports, bare)()
+        function_of(jobs_that_import.imports, bare)()
     none = config.model_copy(update={"python_executable": "/no/such/python"})
     with pytest.raises(JobError, match="/no/such/python"):
-        function_of(sample.imports, none)()
+        function_of(jobs_that_import.imports, none)()
     assert records.all_records() == []  # nothing was submitted
+
+
+def test_a_python_of_another_version(config: ClusterConfig, weak: SlurmCluster) -> None:
+    other, link = "/usr/bin/pypy3", "/scratch/python"
+    wrong = config.model_copy(update={"python_executable": other})
+    with pytest.raises(
+        JobError, match=rf"is Python 3\.\d+\.\d+, and functions from Python {HERE} need {HERE}"
+    ):
+        function_of(sample.adds, wrong)(1)
+    assert records.all_records() == []
+    # One that is another in the job: nodes may have what the login node has not.
+    run(weak, "ln", "--symbolic", sys.executable, link)
+    changing = config.model_copy(update={"python_executable": link})
+    job, number = job_of(sample.adds, changing, 1, options={"hold": None})
+    run(weak, "ln", "--symbolic", "--force", other, link)
+    run(weak, "scontrol", "release", number)
+    with pytest.raises(JobError, match=rf"this job needs Python {HERE}, .*{link} is 3\."):
+        job.result(60)
+    assert job.state == "failed"
 
 
 # --- clients
@@ -343,7 +352,7 @@ def test_clients_that_are_killed_while_they_submit(config: ClusterConfig, weak: 
 
 
 def test_half_of_a_submission_is_not_handed_over(tmp_path: Path) -> None:
-    asked = {"folder": "job", "files": [["job.sh", 100]], "parts": [], "needed": []}
+    asked = {"folder": "job", "files": [["job.sh", 100]], "parts": [], "needed": [], "python": "python3"}
     more = {
         "commands": [["job.sh", ["touch", str(tmp_path / "run")]]],
         "command": ["touch", str(tmp_path / "run")],

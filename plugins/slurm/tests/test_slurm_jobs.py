@@ -260,7 +260,9 @@ def test_an_array_that_is_larger_than_the_cluster_takes(
         assert [job.result(90) for job in array.jobs[:3]] == [0.1, 0.2, 0.3]
         assert array.jobs[3].cancel()
         assert not array.jobs[4].done()
-        after = function.with_options(after=array).submit(0.1)
+        with pytest.raises(JobError, match="which it is to come after, did not succeed: cancelled"):
+            function.with_options(after=array).submit(0.1)
+        after = function.with_options(after=array.jobs[4]).submit(0.1)
     finally:
         array.cancel()
     with pytest.raises(JobError, match="come after did not succeed"):

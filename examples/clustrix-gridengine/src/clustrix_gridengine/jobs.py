@@ -77,7 +77,7 @@ def preview(backend: Cluster, job: JobSpec) -> str:
 def batch_script(job: JobSpec) -> str:
     """What `qsub` runs for each task."""
     task = "0" if job.tasks is None else "SGE_TASK_ID - 1"
-    return f"#!/bin/sh\n{script(job, task)}"
+    return "#!/bin/sh\n" + script(job, task, '"${NSLOTS:-1}"')
 
 
 def options(backend: Cluster, job: JobSpec) -> Iterator[str]:

@@ -56,7 +56,9 @@ class LocalBackend(EngineBackend, SupervisedJobs):
         from clustrix_core.remote.backend import Ran
 
         home = os.path.expanduser("~")
-        done = subprocess.run(list(command), input=given, capture_output=True, cwd=home)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            list(command), input=given, capture_output=True, cwd=home, start_new_session=True
+        )
         return Ran(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
 
     def run_python(self, source: str, arguments: Sequence[str], given: bytes = b"") -> Ran:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from clustrix_slurm.backend import SlurmBackend
 
 
+_SACCT = ("sh", "-c", 'SLURM_BITSTR_LEN=0 exec sacct --user="$(id -u)" "$@"', "sacct")
+
+
 class Row(NamedTuple):
     """Some tasks of a job: `3`, `4-9` or empty, if it is no array."""
 
@@ -25,9 +28,8 @@ def rows(backend: SlurmBackend, jobs: Iterable[str]) -> list[Row]:
     names = list(jobs)
     if not names:
         return []
-    fields = "--format=JobName,JobID,State"
-    command = ["sacct", "-X", "-n", "-P", f"--starttime={_since(names)}", f"--name={','.join(names)}", fields]
-    ran = backend.run(command)
+    wanted = f"--starttime={_since(names)}", f"--name={','.join(names)}", "--format=JobName,JobID,State"
+    ran = backend.run([*_SACCT, "-X", "-n", "-P", *wanted])
     if ran.status:
         return []
     found = list(parsed(ran.output.decode("utf-8", "replace")))

@@ -8,6 +8,7 @@ token there, so that what is said of a step that fails can be quoted.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import secrets
 import shlex
@@ -59,6 +60,12 @@ clustrix_load() {
     esac
     clustrix_is_loaded "$1"
 }
+"""
+
+_FUNCTIONS_OF_JOBS = r"""
+clustrix_begin() { clustrix_step=$1 clustrix_why=$2; }
+clustrix_fail() { trap - EXIT; shift; printf 'clustrix: %s\n' "$*"; clustrix_died "$clustrix_why"; exit 1; }
+trap 'clustrix_fail "$clustrix_step" "the shell ended with status $?"' EXIT
 """
 
 _READY = "clustrix_say ready\ntrap - EXIT\n"
@@ -117,10 +124,14 @@ def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Scr
 
 
 def script_for_job(config: SlurmConfig) -> str:
-    """The part of a job's script that sets up the environment, what goes wrong being in the log."""
-    parts = [_FUNCTIONS.replace("TOKEN", "clustrix:")]
+    """The part of a job's script that sets up the environment.
+
+    What goes wrong is in the log, and is told by the function `clustrix_died`, which the script has before.
+    """
+    parts = [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
     for number, step in enumerate(_steps(config)):
-        parts.append(f"clustrix_begin {number}\n{step.script}\n")
+        why = json.dumps(f"its environment can't be set up: {step.failure}; {step.advice}")
+        parts.append(f"clustrix_begin {number} {shlex.quote(why)}\n{step.script}\n")
     return "".join([*parts, "trap - EXIT"])
 
 

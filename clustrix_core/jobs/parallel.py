@@ -1,0 +1,60 @@
+"""The loops of a function that runs as a job: planned where it is submitted, split where it runs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clustrix_core.workers import cores
+
+if TYPE_CHECKING:
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.jobs.decorator import ClusterFunction
+    from clustrix_core.loops import Mode
+
+
+class Loops(NamedTuple):
+    """What splitting a function's loops takes.
+
+    Attributes:
+        mode: that of `split`.
+        sources: the texts of the function and of those that it calls, pickled.
+    """
+
+    mode: Mode
+    sources: bytes
+
+
+def cores_of(function: ClusterFunction[Any, Any], config: ClusterConfig) -> int:
+    """How many cores a job of the function asks for."""
+    return function.options.resources.cores or config.default_cores or 1
+
+
+def planned(function: ClusterFunction[Any, Any], config: ClusterConfig) -> Loops | None:
+    """What has to travel so that the function's loops can be split; None if none will be.
+
+    Raises:
+        LoopError: one can't be, and `parallel="require"` asks for it.
+    """
+    mode = function.options.parallel
+    if mode is False or (mode not in ("require", "check") and cores_of(function, config) == 1):
+        return None
+    from clustrix_core import loops
+
+    if mode == "require":
+        loops.split(function.local, workers=2, mode=mode)
+    elif not any(loop.split for loop in function.explain().loops):
+        return None
+    return Loops(mode, pickle.dumps(loops.plan(function.local).sources))
+
+
+def split(function: Callable[..., Any], loops: Loops | None) -> Callable[..., Any]:
+    """In the job: the function with loops that use all its cores. With one core it runs as it is written."""
+    if loops is None or (cores() < 2 and loops.mode != "check"):
+        return function
+    from clustrix_core.loops import Plan
+    from clustrix_core.loops import split as split_loops
+
+    plan = Plan(function, pickle.loads(loops.sources))
+    return split_loops(plan, workers=cores(), mode=loops.mode)

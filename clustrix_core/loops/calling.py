@@ -1,0 +1,530 @@
+"""Walking through calls of functions and classes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from functools import cache
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+from clustrix_core.loops import calls
+from clustrix_core.loops.declared import MARK
+from clustrix_core.loops.expressions import Expressions, class_member
+from clustrix_core.loops.opening import Files
+from clustrix_core.loops.source import is_library
+from clustrix_core.loops.syntax import is_generator, local_names, spelled
+from clustrix_core.loops.values import (
+    NONE,
+    OUTER,
+    OWN,
+    SHARED,
+    UNKNOWN,
+    Value,
+    is_logger,
+    joined,
+    least,
+    live_value,
+)
+
+_REMEDIES = {
+    "random-state": "make a generator in each iteration, with a seed that differs: numpy.random.default_rng(seed + i)",
+    "clock": "take the time outside the loop",
+    "dynamic-code": "write it plainly",
+    "identity": "compare by ==",
+    "mutates-shared": "assign it plainly",
+}
+_AT_ONCE: tuple[Any, ...] = (sum, list, tuple, set, frozenset, sorted, max, min, dict, any, all)
+"""These go through what they are given before they return."""
+LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
+
+
+class Calls(Files, Expressions):
+    """What calls give, and what they do."""
+
+    def of_Call(self, node: ast.Call) -> Value:
+        function = node.func
+        if isinstance(function, ast.Attribute) and not self.names_module(function.value):
+            return self.call_method(node, function)
+        callee = self.expr(function)
+        args, keywords = self.arguments(node, any(callee.live is one for one in _AT_ONCE))
+        if callee.node is not None:
+            return self.call_node(callee, args, keywords, node)
+        if callee.kind == "instance":
+            return self.call_instance(callee, args, keywords, node)
+        if callee.live is not UNKNOWN:
+            return self.call_live(callee.live, args, keywords, node)
+        return self.unknown_call(node.func, node)
+
+    def call_method(self, node: ast.Call, function: ast.Attribute) -> Value:
+        raise NotImplementedError
+
+    def names_module(self, node: ast.expr) -> bool:
+        """Whether an expression stands for a module or a class, as such."""
+        if isinstance(node, ast.Name):
+            if node.id in self.local:
+                return self.env.get(node.id, Value()).kind in ("module", "class")
+            return self.name(node).kind in ("module", "class")
+        if isinstance(node, ast.Attribute) and self.names_module(node.value):
+            return self.expr(node).kind in ("module", "class")
+        return False
+
+    def arguments(self, node: ast.Call, at_once: bool = False) -> tuple[list[Value], dict[str, Value]]:
+        before = self.proof.demotions
+        args: list[Value] = []
+        keywords: dict[str, Value] = {}
+        for arg in node.args:
+            if isinstance(arg, ast.Starred):
+                keywords["*"] = self.expr(arg)
+            else:
+                args.append(self.at_once(arg) if at_once else self.expr(arg))
+        for keyword in node.keywords:
+            value = self.expr(keyword.value)
+            if keyword.arg is None:
+                self.facts.by_name("keys", SHARED)
+                keywords["*"] = (
+                    joined(value, keywords["*"]) if "*" in keywords else Value(value.own and OUTER)
+                )
+            else:
+                keywords[keyword.arg] = value
+        if before != self.proof.demotions:
+            args = [value.opened() for value in args]
+            keywords = {name: value.opened() for name, value in keywords.items()}
+        return args, keywords
+
+    # functions of the user's
+
+    def call_node(
+        self, callee: Value, args: list[Value], keywords: dict[str, Value], at: ast.AST, lazily: bool = False
+    ) -> Value:
+        """Call a function that was made here."""
+        node, walk = callee.node
+        code = [node.body] if isinstance(node, ast.Lambda) else node.body
+        inner = walk.inside(local_names(node), code, lazily or is_generator(node))
+        return self.proof.walk(inner, node, args, keywords, self, at, getattr(node, "name", "a lambda"))
+
+    def call_instance(
+        self, callee: Value, args: list[Value], keywords: dict[str, Value], at: ast.AST
+    ) -> Value:
+        """Call an object of a class of the user's."""
+        self.proof.check_class(callee.live, self, at)
+        method = class_member(callee.live, "__call__")
+        if isinstance(method, FunctionType):
+            return self.proof.call(method, [callee, *args], keywords, self, at)
+        return self.unknown_call(ast.Name(callee.live.__qualname__), at)
+
+    def call_live(self, live: Any, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> Value:
+        """Call a function or class that is known as it is."""
+        live = getattr(live, "local", live) if type(live).__module__.startswith("clustrix_core.") else live
+        if getattr(live, MARK, False):
+            self.facts.assume(f"{getattr(live, '__qualname__', live)} is independent (declared)")
+            return Value()
+        module = getattr(live, "__module__", None) or type(live).__module__
+        name = getattr(live, "__qualname__", getattr(live, "__name__", type(live).__qualname__))
+        if live is open or (module, name) in calls.OPENING:
+            return self.open(keywords, at)
+        found = calls.known_function(live)
+        if found is not None:
+            return self.call_known(live, *found, args, keywords, at)
+        if f"{module}.{name}" in calls.WRITERS:
+            return self.write_file(at, 0)
+        reason = calls.in_the_way(module, name)
+        if reason is None and is_ufunc(live):
+            return self.call_known(live, "numpy", name, calls.Known("array"), args, keywords, at)
+        if isinstance(live, MethodType):
+            if isinstance(live.__func__, FunctionType) and not is_library(live.__func__.__module__ or ""):
+                return self.proof.call(live.__func__, [_bound_to(live.__self__), *args], keywords, self, at)
+            if is_logger(live.__self__) and name.rpartition(".")[2] in LOGGING:
+                return self.output()
+        if isinstance(live, FunctionType) and module == "logging" and name in LOGGING:
+            return self.output()
+        if module in ("_warnings", "warnings") and name == "warn":
+            return self.output()
+        if isinstance(live, type) and not is_library(live.__module__):
+            return self.proof.instance(live, args, keywords, self, at)
+        if isinstance(live, type) and issubclass(live, BaseException):
+            return Value(least([*args, *keywords.values()]))
+        if reason is None and isinstance(live, FunctionType) and not is_library(live.__module__ or ""):
+            return self.proof.call(live, args, keywords, self, at)
+        if reason is not None:
+            remedy = _REMEDIES.get(reason[0], "call it outside the loop")
+            return self.proof.unknown(reason[0], name, f"{name} {reason[1]}", remedy, at)
+        if not isinstance(live, (FunctionType, BuiltinFunctionType, type)) and not is_library(
+            type(live).__module__
+        ):
+            return self.call_instance(Value(SHARED, "instance", type(live)), args, keywords, at)
+        return self.unknown_call(at.func if isinstance(at, ast.Call) else ast.Name(name), at)
+
+    def output(self) -> Value:
+        """Something is printed, logged or warned of."""
+        self.facts.outputs += 1
+        return NONE
+
+    # functions of the table
+
+    def call_known(
+        self,
+        live: Any,
+        module: str,
+        name: str,
+        known: calls.Known,
+        args: list[Value],
+        keywords: dict[str, Value],
+        at: ast.AST,
+    ) -> Value:
+        """Call what is in the table."""
+        if name in calls.SEEDED:
+            self._check_seed(name, args, keywords, at)
+        if name == "print" and module == "builtins":
+            self._check_print(keywords, at)
+            return self.output()
+        if name in calls.READS_STATUS or name in ("glob", "iglob", "listdir", "walk"):
+            self.facts.looks = True
+        shares = self._check_keywords(module, name, args, keywords, at)
+        for place in _outputs(live):
+            if len(args) > place and args[place].own == SHARED and args[place].kind not in ("none", "text"):
+                raise self.changes(_argument(at, place), at, f"{name} writes its result into it")
+        if known.changes:
+            self._change_first(name, args, at)
+        own = self._call_functions(name, known.calls, args, keywords, at, module == "itertools")
+        if module == "builtins" and name in ("defaultdict", "type") and len(args) > 1:
+            raise self.refuse("dynamic-code", name, "a class is made", "move it to the top of the file", at)
+        if name == "iter" and len(args) > 1:
+            raise self.refuse(
+                "unknown-call",
+                name,
+                "iter calls a function again and again",
+                "use a while loop in a function",
+                at,
+            )
+        if name == "getattr" and not _plain_attribute(at):
+            raise self.refuse(
+                "dynamic-code", name, "nobody knows which attribute it gets", "write the attribute out", at
+            )
+        if name == "nullcontext" and args:
+            return args[0]
+        if module == "numpy" and known.result in ("array", "filled"):
+            return self._array(name, known, args, keywords, at, shares, own)
+        if name in ("Series", "DataFrame", "Index", "Categorical") and module == "pandas":
+            shares = shares or self._may_share(args, keywords, at)
+        result = self.result_of(known, args, keywords, own)
+        shares = shares or (name == "sum" and module == "builtins" and len(args) + len(keywords) > 1)
+        return Value(SHARED) if shares and least(args) != OWN else result
+
+    def _check_seed(self, name: str, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> None:
+        given = [*args, *keywords.values()]
+        if not given or any(value.kind == "none" for value in given):
+            raise self.refuse(
+                "random-state",
+                name,
+                f"{name}() draws what nobody can draw again",
+                "give it a seed that differs by iteration",
+                at,
+            )
+        if any(value.kind == "random" and value.own == SHARED for value in given):
+            raise self.refuse(
+                "random-state",
+                name,
+                f"{name} draws from a generator that all iterations share",
+                _REMEDIES["random-state"],
+                at,
+            )
+
+    def _array(
+        self,
+        name: str,
+        known: calls.Known,
+        args: list[Value],
+        keywords: dict[str, Value],
+        at: ast.AST,
+        shares: bool,
+        own: int,
+    ) -> Value:
+        """A NumPy array, which may hold objects if it isn't made of numbers."""
+        everything = [*args, *keywords.values()]
+        if shares and least(args) != OWN:
+            return Value(SHARED, "array")
+        dtype = _dtype(name, at, args, keywords)
+        if dtype == "number":
+            return Value(OWN, "array")
+        whole = least(everything) if own == OWN else OUTER
+        if dtype == "objects":
+            return Value(whole)
+        if known.result == "array" or all(value.sealed for value in everything):
+            return Value(OWN, "array")
+        return Value(OWN) if whole == OWN else Value(OUTER, "array")
+
+    def _may_share(self, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> bool:
+        """Whether a table may be made around an array without copying it."""
+        data = args[0] if args else keywords.get("data", NONE)
+        copied = _constant_keyword(at, "copy") is True
+        return (
+            data.own != OWN
+            and not copied
+            and data.kind not in ("list", "dict", "generator", "iterator", "range")
+        )
+
+    def result_of(
+        self, known: calls.Known, args: list[Value], keywords: dict[str, Value], own: int = OWN
+    ) -> Value:
+        """What the word in the table means for these arguments.
+
+        Args:
+            known: the entry of the table.
+            args: the arguments.
+            keywords: those by name.
+            own: how much of what functions among them return is the code's own.
+        """
+        everything = [*args, *keywords.values()]
+        whole = least(everything) if own == OWN else OUTER
+        match known.result:
+            case (
+                "number"
+                | "text"
+                | "bytes"
+                | "none"
+                | "array"
+                | "file"
+                | "path"
+                | "context"
+                | "random"
+                | "range"
+            ):
+                return Value(OWN, known.result)
+            case "own":
+                return Value(OWN if own == OWN else OUTER, "own")
+            case "filled":
+                return Value(whole)
+            case "part":
+                kinds = {value.kind for value in everything}
+                kind = kinds.pop() if len(kinds) == 1 else ""
+                if whole == OWN:
+                    return Value(OWN, kind if kind in calls.IMMUTABLE or kind == "array" else "")
+                return Value(SHARED, "array" if kind == "array" else "")
+            case "new":
+                return Value(whole)
+        return Value(whole, known.result)
+
+    def _check_keywords(
+        self, module: str, name: str, args: list[Value], keywords: dict[str, Value], at: ast.AST
+    ) -> bool:
+        """Refuse what changes arguments; say whether the result may share memory with them."""
+        shares = False
+        for keyword, value in keywords.items():
+            if keyword in ("out", "output"):
+                if value.own == SHARED and value.kind not in ("none", "text", "class"):
+                    raise self.refuse(
+                        "mutates-shared",
+                        keyword,
+                        f"{name} writes its result into {keyword}=",
+                        "let it return a new one",
+                        at,
+                    )
+                self.note_change(value)
+            elif keyword.startswith("overwrite"):
+                if _constant_keyword(at, keyword) is not False and least(args) != OWN:
+                    raise self.refuse(
+                        "mutates-shared", keyword, f"{name} changes its argument", f"leave out {keyword}=", at
+                    )
+            elif keyword in ("copy", "deep"):
+                shares = shares or _constant_keyword(at, keyword) is not True
+            elif keyword == "mmap_mode" and value.kind != "none":
+                raise self.refuse(
+                    "writes-files", keyword, "the array is the file itself", "leave out mmap_mode=", at
+                )
+            elif keyword in ("permutations", "method", "n_resamples", "random_state", "rng", "seed"):
+                if module == "scipy.stats" and value.kind not in ("text", "none") and value.own != OWN:
+                    raise self.refuse(
+                        "random-state",
+                        keyword,
+                        f"{name} may draw from a generator that all iterations share",
+                        f"leave out {keyword}=",
+                        at,
+                    )
+                if module == "scipy.stats" and keyword in ("permutations", "n_resamples", "method"):
+                    if value.kind not in ("text", "none"):
+                        raise self.refuse(
+                            "random-state",
+                            keyword,
+                            f"{name} draws from the generator that all iterations share",
+                            f"leave out {keyword}=",
+                            at,
+                        )
+            elif keyword in calls.CALLED_KEYWORDS and not self.may_call(value):
+                self.unknown_call(_keyword(at, keyword), at)
+        return shares
+
+    def may_call(self, value: Value) -> bool:
+        """Whether it is known what calling a value does, or that it isn't called."""
+        if value.kind in ("function", "instance", "class") or value.live is not UNKNOWN:
+            return True
+        return value.own != SHARED or value.kind != ""
+
+    def _change_first(self, name: str, args: list[Value], at: ast.AST) -> None:
+        if not args or args[0].own == SHARED:
+            target = at.args[0] if isinstance(at, ast.Call) and at.args else ast.Name(name)
+            assert isinstance(target, ast.expr)
+            raise self.changes(target, at)
+        self.note_change(args[0])
+        if any(value.own != OWN for value in args[1:]):
+            self.demote()
+
+    # functions that are called by those of the table
+
+    def _call_functions(
+        self,
+        name: str,
+        calls_them: bool,
+        args: list[Value],
+        keywords: dict[str, Value],
+        at: ast.AST,
+        lazily: bool,
+    ) -> int:
+        """Functions among the arguments are called with who knows what; how much of what they give is own."""
+        own = OWN
+        lazily = lazily or name in ("map", "filter", "partial", "defaultdict", "vectorize", "merge")
+        for value in (*args, *keywords.values()):
+            if value.kind in ("function", "instance") or isinstance(value.live, (FunctionType, MethodType)):
+                if value.kind == "instance" and not calls_them:
+                    continue
+                own = min(own, self.call_anyhow(value, at, lazily).own)
+            elif calls_them and value.live is not UNKNOWN and callable(value.live):
+                own = min(own, self.call_anyhow(value, at, lazily).own)
+        if calls_them and isinstance(at, ast.Call):
+            for value, node in calls.callables(name, list(zip(args, at.args, strict=False))):
+                if not self.may_call(value):
+                    self.unknown_call(node, at)
+        return own
+
+    def call_anyhow(self, value: Value, at: ast.AST, lazily: bool = False) -> Value:
+        if value.node is not None:
+            node = value.node[0]
+            count = len(node.args.posonlyargs) + len(node.args.args)
+            return self.call_node(value, [Value()] * count, {}, at, lazily)
+        live = value.live
+        if value.kind == "instance":
+            method = class_member(live, "__call__")
+            if not isinstance(method, FunctionType):
+                return Value()  # it can't be called
+            return self.call_instance(value, [Value()] * method.__code__.co_argcount, {}, at)
+        if isinstance(live, FunctionType):
+            count = live.__code__.co_argcount
+            if is_library(live.__module__ or ""):
+                return self.call_live(live, [Value(OUTER)] * max(count, 1), {}, at)
+            return self.proof.call(live, [Value()] * count, {}, self, at)
+        if isinstance(live, type) and not is_library(live.__module__):
+            return self.proof.instance(live, [Value()] * 4, {}, self, at)
+        found = calls.known_function(live)
+        if found is None and (not isinstance(live, type) or live.__module__ != "builtins"):
+            return self.call_live(live, [Value()], {}, at)
+        if found is not None and (found[2].changes or found[1] in calls.SEEDED):
+            raise self.refuse(
+                "mutates-shared", found[1], f"{found[1]} changes its argument", "write a loop", at
+            )
+        if found is not None and found[1] == "print":
+            return self.output()
+        return self.result_of(found[2], [Value()], {}) if found is not None else Value(OUTER)
+
+    def _check_print(self, keywords: dict[str, Value], at: ast.AST) -> None:
+        value = keywords.get("file")
+        if value is None:
+            return
+        node = _keyword(at, "file")
+        if value.own == SHARED and ast.unparse(node) not in ("sys.stdout", "sys.stderr", "None"):
+            raise self.refuse(
+                "writes-files",
+                spelled(node),
+                "print writes to a file that iterations share",
+                "collect the lines, and write them after the loop",
+                at,
+            )
+
+
+def _bound_to(owner: Any) -> Value:
+    known = live_value(owner, Value())
+    if known.live is UNKNOWN and not is_library(type(owner).__module__):
+        return Value(SHARED, "instance", type(owner))
+    return known
+
+
+def is_ufunc(live: Any) -> bool:
+    return type(live).__name__ == "ufunc" and type(live).__module__.startswith("numpy")
+
+
+@cache
+def _named_outputs(live: Any) -> tuple[int, ...]:
+    try:
+        names = list(inspect.signature(live).parameters)
+    except (TypeError, ValueError):
+        return ()
+    return tuple(place for place, name in enumerate(names) if name in ("out", "output"))
+
+
+def _outputs(live: Any) -> tuple[int, ...]:
+    """The places among the arguments of arrays that a function writes its result into."""
+    if is_ufunc(live):
+        return tuple(range(live.nin, live.nin + live.nout))
+    module = getattr(live, "__module__", None) or ""
+    if not module.startswith(("numpy", "scipy")):
+        return ()
+    known = calls.OUTPUT_PLACES.get(getattr(live, "__name__", ""))
+    return (known,) if known is not None else _named_outputs(live)
+
+
+def _keyword(at: ast.AST, name: str) -> ast.expr:
+    if isinstance(at, ast.Call):
+        for keyword in at.keywords:
+            if keyword.arg == name:
+                return keyword.value
+    return ast.Name(name)
+
+
+def _argument(at: ast.AST, place: int) -> ast.expr:
+    if isinstance(at, ast.Call) and len(at.args) > place:
+        return at.args[place]
+    return ast.Name("out")
+
+
+def _constant_keyword(at: ast.AST, name: str) -> Any:
+    node = _keyword(at, name)
+    return node.value if isinstance(node, ast.Constant) else UNKNOWN
+
+
+def _plain_attribute(at: ast.AST) -> bool:
+    """Whether `getattr` gets an attribute that is written out, and isn't Python's own."""
+    if not isinstance(at, ast.Call) or len(at.args) < 2:
+        return False
+    name = at.args[1]
+    return isinstance(name, ast.Constant) and isinstance(name.value, str) and not name.value.startswith("__")
+
+
+_NUMERIC = (
+    "float",
+    "int",
+    "uint",
+    "complex",
+    "bool",
+    "datetime64",
+    "timedelta64",
+    "intp",
+    "longdouble",
+    "float_",
+)
+
+
+def _dtype(name: str, at: ast.AST, args: list[Value], keywords: dict[str, Value]) -> str:
+    """What an array is said to hold: "number", "objects" perhaps; or nothing is said."""
+    if any(value.live is object for value in args):
+        return "objects"
+    if "dtype" not in keywords and "astype" not in keywords:
+        places = at.args[1:] if isinstance(at, ast.Call) else []
+        texts = [one.value for one in places if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        place = {"zeros": 1, "ones": 1, "empty": 1, "array": 1, "full": 2}.get(name, len(args))
+        unclear = len(args) > place and args[place].kind == "" and args[place].live is UNKNOWN
+        return "objects" if unclear or any(text in ("O", "object") for text in texts) else ""
+    value = keywords.get("dtype", NONE)
+    kind = getattr(value.live, "__name__", "")
+    stated = _constant_keyword(at, "dtype")
+    if isinstance(stated, str):
+        return "number" if stated.lstrip("<>=|")[:1] in tuple("fiubcmMSU") else "objects"
+    return "number" if kind.startswith(_NUMERIC) else "objects"

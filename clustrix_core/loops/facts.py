@@ -1,0 +1,90 @@
+"""What is met in a proof: reasons to refuse, and what has to stay as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import CellType, FunctionType
+from typing import Any
+
+from clustrix_core.loops.values import UNKNOWN
+
+
+class Refused(Exception):  # noqa: N818 (it is a verdict)
+    """Something stands in the way."""
+
+    def __init__(self, code: str, name: str, message: str, remedy: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.code, self.name, self.message, self.remedy, self.line = code, name, message, remedy, line
+
+
+@dataclass
+class Facts:
+    """What was met in a proof.
+
+    Attributes:
+        guards: names of namespaces that have to be the same at run time, and what they were.
+        cells: variables of functions around, and what they were.
+        codes: functions that were walked, and the code and the defaults that they had.
+        classes: the user's classes whose methods may be called by Python itself.
+        methods: what was taken as known by its name only, for want of knowing the object: whatever has a
+            method of this name has to give as much of its own as this.
+        modules: the attributes that are used of the user's own modules.
+        assumptions: what was taken on the user's word.
+        stored: whether something that has a name was given to an accumulator.
+        late: whether something was changed after that.
+        writes: whether files are written.
+        looks: whether it is asked which files there are.
+        mutates: whether anything is changed in place.
+        fills: whether something that may hold others is put into an array: none may be of objects then.
+        outputs: how many places there are that print, log or warn.
+    """
+
+    guards: list[tuple[Any, str, Any]] = field(default_factory=list)
+    cells: list[tuple[CellType, str, Any]] = field(default_factory=list)
+    codes: dict[int, tuple[FunctionType, Any]] = field(default_factory=dict)
+    classes: set[type] = field(default_factory=set)
+    methods: dict[str, int] = field(default_factory=dict)
+    modules: dict[str, set[str]] = field(default_factory=dict)
+    assumptions: list[str] = field(default_factory=list)
+    stored: bool = False
+    late: bool = False
+    writes: bool = False
+    looks: bool = False
+    mutates: bool = False
+    fills: bool = False
+    outputs: int = 0
+
+    def assume(self, text: str) -> None:
+        if text not in self.assumptions:
+            self.assumptions.append(text)
+
+    def by_name(self, name: str, own: int) -> None:
+        """A method is taken for what its name says, and to give something that is the code's own by so much."""
+        self.methods[name] = max(own, self.methods.get(name, own))
+
+    def walked(self, function: FunctionType) -> None:
+        self.codes[id(function)] = function, _shape(function)
+
+    def changed(self) -> str:
+        """What isn't any more as it was in the proof: a name, or nothing."""
+        for names, name, live in self.guards:
+            if names.get(name, UNKNOWN) is not live:
+                return name
+        for cell, name, live in self.cells:
+            if _content(cell) is not live:
+                return name
+        for function, shape in self.codes.values():
+            if any(now is not then for now, then in zip(_shape(function), shape, strict=True)):
+                return function.__qualname__
+        return ""
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return UNKNOWN
+
+
+def _shape(function: FunctionType) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__

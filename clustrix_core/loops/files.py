@@ -1,0 +1,140 @@
+"""What iterations do to files: each file comes to its place when the turn of its iteration comes, or never.
+
+A copy writes beside the place. What else would change something outside of the copy isn't done in it: then it
+is for the original to go on, as it is where a file was there before, or more than one iteration uses it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import itertools
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+WRITTEN, READ = -5, -6
+"""The sites of files in a log."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGING = frozenset({
+    "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
+    "os.utime", "os.chdir", "os.fchdir", "os.putenv", "os.unsetenv", "os.system", "os.exec", "os.fork", "os.forkpty",
+    "os.posix_spawn", "os.spawn", "os.kill", "os.killpg", "subprocess.Popen", "os.setxattr", "os.removexattr", "os.lockf",
+})  # fmt: skip
+_LOOKING = frozenset({"os.listdir", "os.scandir"})
+
+
+class Trouble(BaseException):
+    """It is for the original to go on."""
+
+
+class Staged:
+    """The files of one run of a loop.
+
+    Args:
+        writes: whether iterations may write some.
+    """
+
+    def __init__(self, writes: bool) -> None:
+        self._writes = writes
+        self._record = tempfile.TemporaryFile(buffering=0) if writes else None  # noqa: SIM115 (end closes it)
+        self._created: set[str] = set()
+        self._open: list[weakref.ref[Any]] = []
+        self._mine = False  # whether what is opened is beside its place
+
+    # in a copy
+
+    def begin(self, log: Callable[[int, Any], None], refuse: Callable[[str], None]) -> None:
+        """From now on, files are written beside their places, and nothing else is changed.
+
+        Args:
+            log: takes what is to be done with them.
+            refuse: is told what isn't done.
+        """
+
+        def hook(event: str, args: Any) -> None:
+            if event == "open":
+                path, _, flags = args
+                if isinstance(path, (str, bytes)) and not self._mine and os.fsdecode(path) != os.devnull:
+                    if flags & _WRITING:
+                        refuse("it writes to a file")
+                        raise Trouble
+                    if self._writes:
+                        log(READ, os.path.realpath(os.fsdecode(path)))
+            elif event in _CHANGING or (self._writes and event in _LOOKING):
+                refuse(f"it calls {event}")
+                raise Trouble
+
+        sys.addaudithook(hook)
+        if self._writes:
+            self._open_beside(log)
+
+    def _open_beside(self, log: Callable[[int, Any], None]) -> None:
+        original: Any = io.open
+        numbers = itertools.count()
+        assert self._record is not None
+        record = self._record.fileno()
+
+        def opening(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+            if (
+                not set(mode) & set("wx")
+                or not isinstance(file, (str, bytes, os.PathLike))
+                or "opener" in options
+            ):
+                return original(file, mode, *args, **options)
+            folder, name = os.path.split(os.path.abspath(os.fsdecode(file)))
+            path = os.path.join(os.path.realpath(folder), name)
+            beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}-{next(numbers)}")
+            os.write(record, os.fsencode(beside) + b"\0")
+            self._mine = True
+            try:
+                opened = original(
+                    file, mode, *args, **options, opener=lambda _, flags: os.open(beside, flags, 0o666)
+                )
+            finally:
+                self._mine = False
+            log(WRITTEN, (path, beside))
+            self._open.append(weakref.ref(opened))
+            return opened
+
+        builtins.open = io.open = opening
+
+    def left_open(self) -> bool:
+        """Whether iterations have left a file open."""
+        files = [file() for file in self._open]
+        self._open.clear()
+        return any(file is not None and not file.closed for file in files)
+
+    # in the original
+
+    def collide(self, log: list[tuple[int, Any]]) -> bool:
+        """Whether a file that was written isn't for one iteration alone."""
+        created = set(self._created)
+        for site, value in log:
+            if site == READ and value in created:
+                return True
+            if site == WRITTEN:
+                if value[0] in created or os.path.lexists(value[0]):
+                    return True
+                created.add(value[0])
+        return False
+
+    def publish(self, path: str, beside: str) -> None:
+        """A file comes to its place."""
+        self._created.add(path)
+        os.rename(beside, path)
+
+    def end(self) -> None:
+        """Take away those whose turn hasn't come."""
+        if self._record is None:
+            return
+        self._record.seek(0)
+        for beside in self._record.read().split(b"\0")[:-1]:
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
+        self._record.close()

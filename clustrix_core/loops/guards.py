@@ -1,0 +1,88 @@
+"""Whether what a loop calls is still what was proved."""
+
+from __future__ import annotations
+
+import builtins
+from types import CellType, FunctionType
+from typing import Any
+
+from clustrix_core.loops.facts import Facts
+from clustrix_core.loops.source import is_library
+from clustrix_core.loops.values import UNKNOWN
+
+_MISSING = object()
+
+
+class Guards:
+    """What the proof of a loop rests on.
+
+    Args:
+        facts: what the proof met.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._names: list[tuple[Any, str, Any]] = []
+        self._functions: dict[int, tuple[FunctionType, Any]] = {}
+        self._members: list[tuple[type, dict[str, Any]]] = []
+        self._seen = 0, 0
+        self._update()
+
+    def _update(self) -> None:
+        """Keep what has been met since; classes of what a loop sees are proved when it runs."""
+        guards, classes = self._facts.guards, self._facts.classes
+        if self._seen == (len(guards), len(classes)):
+            return
+        self._seen = len(guards), len(classes)
+        known = {(id(names), name) for names, name, _ in self._names}
+        for names, name, live in guards:
+            if (id(names), name) in known:
+                continue
+            known.add((id(names), name))
+            self._names.append((names, name, live))
+            if live is UNKNOWN:
+                live = getattr(builtins, name, _MISSING)
+                self._names.append((vars(builtins), name, live))
+            if isinstance(live, FunctionType):
+                self._functions[id(live)] = live, _state(live)
+        done = {cls for cls, _ in self._members}
+        for cls in classes - done:
+            for owner in cls.__mro__:
+                if owner not in done and not is_library(owner.__module__):
+                    done.add(owner)
+                    self._members.append((owner, {n: v for n, v in vars(owner).items() if _acts(v)}))
+
+    def changed(self) -> str:
+        """What isn't what it was any more, if so."""
+        self._update()
+        changed = self._facts.changed()
+        if changed:
+            return f"{changed} has changed since the function was analysed"
+        for names, name, live in self._names:
+            if _found(names, name) is not live:
+                return f"{name} has changed since the function was analysed"
+        for function, state in self._functions.values():
+            if any(one is not other for one, other in zip(_state(function), state, strict=True)):
+                return f"{function.__qualname__} has changed since the function was analysed"
+        for cls, members in self._members:
+            if any(vars(cls).get(name) is not member for name, member in members.items()):
+                return f"{cls.__qualname__} has changed since the function was analysed"
+        return ""
+
+
+def _found(names: dict[str, Any], name: str) -> Any:
+    found = names.get(name, UNKNOWN)
+    if not isinstance(found, CellType):
+        return found
+    try:
+        return found.cell_contents
+    except ValueError:  # it is empty
+        return UNKNOWN
+
+
+def _state(function: FunctionType) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def _acts(member: Any) -> bool:
+    return callable(member) or hasattr(type(member), "__get__")

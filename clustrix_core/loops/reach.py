@@ -1,0 +1,272 @@
+"""What the iterations of a loop can see, and whether they may see it at the same time."""
+
+from __future__ import annotations
+
+import dis
+import gc
+import operator
+import time
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
+from typing import Any
+
+from clustrix_core.loops.facts import Facts, Refused
+from clustrix_core.loops.proof import Proof
+from clustrix_core.loops.source import Sources, is_library
+from clustrix_core.loops.walk import Walk
+
+ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range})
+"""What holds nothing, and never changes."""
+
+_PLAIN = frozenset({
+    list, tuple, dict, set, frozenset, deque, OrderedDict, Counter, types.MethodType, types.CellType, slice, partial,
+    types.MappingProxyType, classmethod, staticmethod, property, types.SimpleNamespace,
+    type({}.keys()), type({}.values()), type({}.items()),
+})  # fmt: skip
+_EMPTY = frozenset({
+    "code", "bytearray", "builtin_function_or_method", "method_descriptor", "wrapper_descriptor", "getset_descriptor",
+    "member_descriptor", "object", "classmethod_descriptor", "method-wrapper", "super",
+})  # fmt: skip
+_LIBRARIES = frozenset({
+    "numpy", "pandas", "scipy", "datetime", "decimal", "_decimal", "fractions", "pathlib", "collections", "re", "uuid", "enum",
+    "types", "functools", "operator", "clustrix_core", "zoneinfo", "ipaddress", "dateutil", "pytz", "pyarrow", "logging", "copyreg",
+    "array", "typing", "abc", "_abc", "dataclasses", "string", "clustrix", "statistics",
+})  # fmt: skip
+_IMMUTABLE = frozenset({"datetime", "decimal", "_decimal", "fractions", "pathlib", "uuid", "numpy", "pandas"})
+_OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+
+
+class Unfit(Exception):  # noqa: N818 (the loop stays here)
+    """Something is seen that iterations can't share, as far as anybody knows."""
+
+
+class Reach:
+    """All the objects that can be got at from some.
+
+    Args:
+        sources: texts that were kept.
+        facts: what the loop's proof met.
+        approved: classes that were looked at before.
+        seconds: that it may take.
+
+    Attributes:
+        objects: by their addresses; of those that never change and hold nothing, only NaN, which isn't equal to itself.
+        arrays: the NumPy arrays among them.
+        filled: whether these are what a loop fills, through what they hold.
+    """
+
+    def __init__(self, sources: Sources, facts: Facts, approved: set[type], seconds: float) -> None:
+        self._end = time.perf_counter() + seconds
+        self._sources, self._facts, self._approved = sources, facts, approved
+        self.objects: dict[int, Any] = {}
+        self.arrays: list[Any] = []
+        self.filled = False
+        self._named: dict[type, set[str]] = {}  # classes, and what functions they have
+
+    def add(self, values: Iterable[Any]) -> None:
+        """Go from these.
+
+        Raises:
+            Unfit: to something that iterations can't share.
+            TimeoutError: it takes longer than it may.
+        """
+        level = list(values)
+        while level:
+            if time.perf_counter() > self._end:
+                raise TimeoutError
+            plain: list[Any] = []
+            special: list[Any] = []
+            for value in self._new(level):
+                (plain if type(value) in _PLAIN else special).append(value)
+            level = gc.get_referents(*plain)
+            for value in plain:
+                if type(value) is types.SimpleNamespace:
+                    self._check_own(value)
+            for value in special:
+                level += self._behind(value)
+
+    def _new(self, values: list[Any]) -> list[Any]:
+        kinds = set(map(type, values))
+        if kinds <= ATOMS:
+            if float in kinds and any(map(operator.ne, values, values)):
+                self.objects.update({id(value): value for value in values if value != value})
+            return []
+        found = []
+        for value in values:
+            if type(value) in ATOMS:
+                if value == value:
+                    continue
+            elif id(value) not in self.objects:
+                found.append(value)
+            self.objects[id(value)] = value
+        return found
+
+    def _behind(self, value: Any) -> Iterable[Any]:
+        kind = type(value)
+        if isinstance(value, type):
+            if is_library(value.__module__) or value.__module__ == "builtins":
+                return ()
+            self._approve(value)
+            return [*value.__bases__, *vars(value).values()]
+        if kind is types.FunctionType:
+            return () if is_library(value.__module__ or "") else _of_function(value)
+        if kind is types.ModuleType:
+            if is_library(value.__name__):
+                return ()
+            names = self._facts.modules.get(value.__name__, ())
+            return [getattr(value, name) for name in names if hasattr(value, name)]
+        if isinstance(value, BaseException):
+            if not is_library(kind.__module__) and kind.__module__ != "builtins":
+                self._approve(kind)
+            return [*value.args, *vars(value).values(), value.__cause__, value.__context__]
+        if kind.__module__ == "builtins":
+            if kind.__name__ not in _EMPTY:
+                raise Unfit(f"{kind.__name__} objects can't be shared by iterations")
+            return ()
+        if kind is defaultdict:
+            if self.filled:
+                return gc.get_referents(value)
+            raise Unfit("reading a defaultdict may add to it: make a dict of it before the loop")
+        if is_library(kind.__module__):
+            return self._of_library(value, kind)
+        if self.filled:
+            raise Unfit(f"it fills a {kind.__qualname__}")
+        self._approve(kind)
+        self._check_own(value)
+        return gc.get_referents(value)
+
+    def _of_library(self, value: Any, kind: type) -> Iterable[Any]:
+        root = kind.__module__.partition(".")[0]
+        if kind.__module__.startswith("numpy.random") and kind.__name__ != "SeedSequence":
+            raise Unfit(f"a {kind.__name__} would be the same in all iterations")
+        if root not in _LIBRARIES:
+            raise Unfit(f"nobody knows whether {kind.__qualname__} objects are safe to share")
+        return self._inside(value)
+
+    def _inside(self, value: Any) -> list[Any]:
+        """What a library keeps in its objects isn't looked at, but for arrays and what is the user's."""
+        found, waiting, seen = [], [value], set()
+        while waiting:
+            value = waiting.pop()
+            module = type(value).__module__
+            if id(value) in seen or type(value) in ATOMS or isinstance(value, _OPAQUE):
+                continue
+            seen.add(id(value))
+            if _is_array(value):
+                self.objects[id(value)] = value
+                self.arrays.append(value)
+                waiting.append(value.base)
+                self._check_array(value)
+                if value.dtype.hasobject:
+                    found += value.ravel().tolist()
+            elif module != "builtins" and not is_library(module):
+                found.append(value)
+            elif module != "logging" and type(value).__name__ not in ("weakref", "ReferenceType", "frame"):
+                self.objects[id(value)] = value
+                waiting += gc.get_referents(value)
+        return found
+
+    def _approve(self, cls: type) -> None:
+        if cls in self._approved:
+            return
+        self._approved.add(cls)
+        proof = Proof(self._sources, self._facts.assumptions != [])
+        proof.facts = self._facts
+        scope: Any = types.SimpleNamespace()
+        at: Any = types.SimpleNamespace()
+        walk = Walk(proof, scope, set())
+        try:
+            proof.check_class(cls, walk, at)
+            proof.settle(walk, at)
+        except Refused as refusal:
+            self._approved.discard(cls)
+            raise Unfit(refusal.message) from None
+
+    def _check_own(self, value: Any) -> None:
+        """An object's own functions aren't those of its class."""
+        own = getattr(value, "__dict__", {})
+        for name in own.keys() & (self._functions(type(value)) | self._facts.methods.keys()):
+            if callable(own[name]):
+                raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
+
+    def _functions(self, cls: type) -> set[str]:
+        if cls not in self._named:
+            owners = map(vars, cls.__mro__)
+            self._named[cls] = {name for own in owners for name, one in own.items() if callable(one)}
+        return self._named[cls]
+
+    def _check_array(self, value: Any) -> None:
+        if not value.dtype.hasobject:
+            return
+        kinds = set(map(type, value.ravel().tolist()))
+        for kind in kinds - ATOMS:
+            if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
+                raise Unfit(f"an array holds {kind.__qualname__} objects")
+
+
+def _is_array(value: Any) -> bool:
+    return any(cls.__name__ == "ndarray" and cls.__module__ == "numpy" for cls in type(value).__mro__)
+
+
+def _of_function(function: types.FunctionType) -> Iterator[Any]:
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    yield from function.__closure__ or ()
+    yield from vars(function).values()
+    for name in _globals_of(function.__code__):
+        if name in function.__globals__:
+            yield function.__globals__[name]
+
+
+@cache
+def _globals_of(code: types.CodeType) -> frozenset[str]:
+    """The globals that a code and those in it look up."""
+    names = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
+    return frozenset(
+        names.union(*(_globals_of(one) for one in code.co_consts if type(one) is types.CodeType))
+    )
+
+
+def behind_iterators(header: Any) -> list[Any]:
+    """What a loop goes through, behind whatever goes through it.
+
+    Raises:
+        Unfit: its copies would disturb each other.
+    """
+    found: list[Any] = []
+    waiting, seen = [header], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, types.FrameType):  # of a generator, before Python 3.11
+            rest = [value.f_globals, value.f_builtins, value.f_locals]
+            waiting += [one for one in gc.get_referents(value) if not any(one is other for other in rest)]
+        elif _is_iterator(type(value)):
+            waiting += gc.get_referents(value)
+        elif value is not None and not isinstance(value, type):
+            found.append(value)
+    return found
+
+
+def _is_iterator(kind: type) -> bool:
+    if kind.__module__ == "itertools" or kind in (enumerate, zip, map, filter, reversed, types.GeneratorType):
+        return True
+    return (
+        kind.__module__ == "builtins"
+        and kind.__name__.endswith("iterator")
+        and kind.__name__ != "callable_iterator"
+    )
+
+
+def changeable(objects: dict[int, Any]) -> set[int]:
+    """The addresses of those that can change."""
+    fixed: Any = (*ATOMS, tuple, frozenset, *_OPAQUE)
+    return {key for key, value in objects.items() if not isinstance(value, fixed)}

@@ -1,0 +1,164 @@
+"""What comes back from a copy of this process: new objects as such, and those that are here too as what they are."""
+
+from __future__ import annotations
+
+import enum
+import gc
+import io
+import pickle
+from typing import Any
+
+from clustrix_core.loops.reach import ATOMS
+from clustrix_core.loops.source import is_library
+
+_HOLDING = frozenset({list, tuple, dict})
+_PROTOCOL = 4  # arrays own their memory, which they don't in the next
+
+
+class Abandoned(Exception):  # noqa: N818 (the loop goes on elsewhere)
+    """Something wouldn't be there what it is here."""
+
+
+def packed(value: Any, known: dict[int, Any]) -> bytes:
+    """Something that is new, as bytes; what is known travels as its address.
+
+    Raises:
+        Abandoned: it wouldn't be the same.
+    """
+    if _is_plain(value, known):
+        return pickle.dumps(value, _PROTOCOL)
+    buffer = io.BytesIO()
+    _Packer(buffer, known).dump(value)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes, known: dict[int, Any]) -> Any:
+    """What was packed in a copy."""
+    return _Unpacker(data, known).load()
+
+
+def _is_plain(value: Any, known: dict[int, Any]) -> bool:
+    """Whether it is numbers and texts, in new lists and the like."""
+    level: list[Any] = [value]
+    seen: set[int] = set()
+    while level:
+        kinds = set(map(type, level))
+        if not kinds <= ATOMS | _HOLDING:
+            return False
+        if float in kinds and any(type(one) is float and one != one for one in level):
+            return False
+        level = [one for one in level if type(one) in _HOLDING and id(one) not in seen]
+        if any(id(one) in known for one in level):
+            return False
+        seen.update(map(id, level))
+        level = gc.get_referents(*level)
+    return True
+
+
+class _Packer(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, known: dict[int, Any]) -> None:
+        super().__init__(file, _PROTOCOL)
+        self._known = known
+        self._owners: dict[int, Any] = {}  # of the memory of arrays
+        self._tabled: dict[int, Any] = {}  # of that of tables
+        self._parts: dict[int, Any] = {}  # of tables
+
+    def persistent_id(self, obj: Any) -> Any:
+        if id(obj) in self._known:
+            return id(obj)
+        if type(obj) in (set, frozenset) and list(type(obj)(list(obj))) != list(obj):
+            raise Abandoned("the order of a set would be another")
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if isinstance(obj, BaseException):
+            raise Abandoned("an exception would lose its traceback")
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return self._array(obj)
+        if kind.__module__.startswith("pandas."):
+            self._table(obj)
+        elif not isinstance(obj, (type, enum.Enum)) and not is_library(kind.__module__):
+            _check_reduction(obj, kind)
+        return NotImplemented
+
+    def _array(self, array: Any) -> Any:
+        """An array that shares its memory with another, or lies in it in an odd order, stays like that."""
+        owner = _owner(array)
+        if id(owner) in self._tabled and id(array) not in self._tabled:
+            raise Abandoned("an array would no longer share the memory of a table")
+        self._owners[id(owner)] = owner
+        if owner is array:
+            if array.flags.forc:
+                return NotImplemented
+            order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+            return _transposed, (
+                array.transpose(order).copy("C"),
+                [order.index(axis) for axis in range(array.ndim)],
+            )
+        if type(owner) is not type(array):
+            if id(owner) in self._known or not array.flags.writeable:
+                raise Abandoned("the result is a view of what was there before")
+            return NotImplemented
+        place = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        return _view, (owner, array.dtype, array.shape, place, array.strides, array.flags.writeable)
+
+    def _table(self, table: Any) -> None:
+        """No table shares memory with anything: pandas keeps account of that, which would be lost."""
+        if id(table) in self._parts:
+            return
+        arrays: dict[int, Any] = {}
+        waiting = [table]
+        while waiting:
+            value = waiting.pop()
+            if id(value) in self._parts:
+                continue
+            if type(value).__name__ == "ndarray":
+                arrays[id(value)] = value
+            elif type(value) in _HOLDING or type(value).__module__.startswith("pandas."):
+                self._parts[id(value)] = value
+                waiting += [one for one in gc.get_referents(value) if not isinstance(one, type)]
+        owners = {id(owner): owner for owner in map(_owner, arrays.values())}
+        if any(key in self._known or key in self._owners or key in self._tabled for key in owners):
+            raise Abandoned("a table shares memory with something else")
+        self._tabled |= owners | arrays
+
+
+def _owner(array: Any) -> Any:
+    """Whose memory an array uses."""
+    while type(array).__name__ == "ndarray" and array.base is not None:
+        array = array.base
+    return array
+
+
+def _transposed(array: Any, axes: list[int]) -> Any:
+    return array.transpose(axes)
+
+
+def _view(owner: Any, dtype: Any, shape: Any, place: int, strides: Any, writeable: bool) -> Any:
+    import numpy
+
+    order = sorted(range(owner.ndim), key=lambda axis: -owner.strides[axis])
+    view = numpy.ndarray(shape, dtype, owner.transpose(order), place, strides)
+    view.flags.writeable = writeable
+    return view
+
+
+def _check_reduction(obj: Any, kind: type) -> None:
+    """Objects of the user's classes travel as what they hold; what they do themselves to travel isn't done."""
+    if isinstance(obj, (list, dict, set, frozenset)):
+        raise Abandoned(f"{kind.__qualname__} may do something of its own when it is filled")
+    names = "__reduce_ex__", "__reduce__", "__getstate__"
+    own = [name for name in names if getattr(kind, name, None) is not getattr(object, name, None)]
+    own += [name for name in ("__setstate__", "__getnewargs_ex__") if hasattr(kind, name)]
+    if own or (hasattr(kind, "__getnewargs__") and not hasattr(kind, "_fields")):
+        raise Abandoned(f"{kind.__qualname__} travels in a way of its own")
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, data: bytes, known: dict[int, Any]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._known = known
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._known[pid]

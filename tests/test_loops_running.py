@@ -1,0 +1,261 @@
+"""Split loops at work: copies of this process, what comes back from them, and the files that they write."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from loops_running import always_split
+
+from clustrix_core.errors import LoopError
+from clustrix_core.loops import copies, explain, independent, split
+
+LOGGER = logging.getLogger("loops.here")
+
+
+class Thing:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def kept(things: Any, rows: Any) -> Any:
+    found = []
+    for thing, row in zip(things, rows, strict=True):
+        found.append((thing, row, Thing(thing.number)))
+    return found
+
+
+def mapped(values: Any) -> Any:
+    found = []
+    for value in map(halved, values):
+        found.append(value)
+    return found
+
+
+def halved(value: Any) -> Any:
+    return value / 2
+
+
+def pulled(values: Any) -> Any:
+    found = []
+    for value in noisy_halves(values):
+        print("got", value)
+        found.append(value)
+    return found
+
+
+def noisy_halves(values: Any) -> Any:
+    for value in values:
+        print("half of", value)
+        yield value / 2
+    print("no more")
+
+
+def talks(values: Any) -> None:
+    for value in values:
+        print(value)
+        LOGGER.warning("value %s", value)
+        warnings.warn("a value", stacklevel=1)
+
+
+def writes(values: Any) -> None:
+    for value in values:
+        result = 6 // value
+        with open(f"result_{value}.txt", "w") as file:
+            file.write(f"{result} in {file.name}")
+
+
+def saves(here: Any, values: Any) -> None:
+    for value in values:
+        np.save(here / f"{value}.npy", np.arange(value))
+        (here / f"{value}.txt").write_text(str(value))
+
+
+def writes_twice(values: Any) -> None:
+    for value in values:
+        with open(f"result_{value % 2}.txt", "w") as file:
+            file.write(str(value))
+
+
+@independent
+def fatal(value: int) -> int:
+    if copies.inside and value == 3:
+        os._exit(1)
+    return value * 2
+
+
+def dies(values: Any) -> Any:
+    return [fatal(value) for value in values]
+
+
+@independent
+def careless(value: int) -> int:
+    os.mkdir(f"folder_{value}")
+    return value
+
+
+def makes_folders(values: Any) -> Any:
+    return [careless(value) for value in values]
+
+
+def views(tables: Any) -> Any:
+    found = []
+    for table in tables:
+        made = np.zeros((4, 6), order="F")
+        found.append((table[1:], made, made[::2, 1], made.transpose()))
+    return found
+
+
+def frames(values: Any) -> Any:
+    found = []
+    for value in values:
+        found.append(pd.DataFrame({"a": [value, 2], "b": ["x", str(value)]}))
+    return found
+
+
+def known(values: Any, wanted: Any) -> Any:
+    found = []
+    for value in values:
+        if value in wanted:
+            found.append(value)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def is_split(function: Any) -> bool:
+    return any(loop.split for loop in explain(function).loops)
+
+
+def test_what_was_there_before_comes_back_as_itself() -> None:
+    assert is_split(kept)
+    things, rows = [Thing(1), Thing(2), Thing(3)], [[1], [2], [3]]
+    found = always_split(kept)(things, rows)
+    assert [
+        mine is thing and its is row for (mine, its, _), thing, row in zip(found, things, rows, strict=True)
+    ]
+    assert [type(new) is Thing and new.number for _, _, new in found] == [1, 2, 3]
+
+
+def test_what_is_not_equal_to_itself_is_found() -> None:
+    nan, other = float("nan"), float("nan")
+    found = always_split(known)([nan, other, 1.0], [nan, 1.0])
+    assert [value is nan for value in found] == [True, False]
+
+
+def test_arrays_keep_their_memory_and_its_order() -> None:
+    assert is_split(views)
+    tables = [np.arange(6).reshape(3, 2), np.ones((3, 2))]
+    for (part, made, strided, turned), table in zip(always_split(views)(tables), tables, strict=True):
+        assert np.may_share_memory(part, table)
+        assert part.flags.writeable
+        assert made.flags.f_contiguous
+        assert strided.strides == (16,)
+        made[2, 1] = made[3, 0] = 5
+        assert strided.tolist() == [0, 5]
+        assert turned[0, 3] == 5
+
+
+def test_tables_come_back() -> None:
+    assert is_split(frames)
+    for one, other in zip(always_split(frames)([1, 2, 3]), frames([1, 2, 3]), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_functions_in_the_header() -> None:
+    assert is_split(mapped)
+    assert always_split(mapped)([1, 2, 3]) == [0.5, 1.0, 1.5]
+
+
+def test_output_of_the_header_comes_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    pulled([2, 4])
+    serial = capsys.readouterr().out
+    assert always_split(pulled)([2, 4]) == [1, 2]
+    assert capsys.readouterr().out == serial
+
+
+def test_output_without_results(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    assert is_split(talks)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        always_split(talks)([3, 1, 2])
+    assert capsys.readouterr().out == "3\n1\n2\n"
+    assert [record.getMessage() for record in caplog.records] == ["value 3", "value 1", "value 2"]
+    assert len(caught) == 1
+
+
+def test_a_file_for_each_iteration_up_to_the_one_that_fails(here: Path) -> None:
+    assert is_split(writes)
+    with pytest.raises(ZeroDivisionError):
+        always_split(writes)([3, 1, 0, 2])
+    assert sorted(os.listdir()) == ["result_1.txt", "result_3.txt"]
+    assert Path("result_3.txt").read_text() == "2 in result_3.txt"
+
+
+def test_files_of_libraries(here: Path) -> None:
+    assert is_split(saves)
+    always_split(saves)(here, range(4))
+    assert sorted(os.listdir()) == sorted([f"{n}.npy" for n in range(4)] + [f"{n}.txt" for n in range(4)])
+    assert np.load("3.npy").tolist() == [0, 1, 2]
+
+
+def test_a_file_that_two_iterations_write_is_that_of_the_last(here: Path) -> None:
+    Path("result_0.txt").write_text("from before")
+    always_split(writes_twice)([4, 1, 2, 3, 5])
+    assert {path.name: path.read_text() for path in here.iterdir()} == {
+        "result_0.txt": "2",
+        "result_1.txt": "5",
+    }
+
+
+def test_a_copy_that_dies_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    assert always_split(dies)(range(8)) == [fatal(n) for n in range(8)]
+    assert "has died" in caplog.text
+
+
+def test_what_changes_the_world_is_left_to_the_original(here: Path) -> None:
+    assert always_split(makes_folders)(range(3)) == [0, 1, 2]
+    assert sorted(os.listdir()) == ["folder_0", "folder_1", "folder_2"]
+
+
+def test_no_process_is_left() -> None:
+    before = children()
+    always_split(mapped)(range(20))
+    assert children() == before
+
+
+def children() -> list[str]:
+    return [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+
+
+def test_required_and_not_possible_with_these_arguments() -> None:
+    with pytest.raises(LoopError, match="list_iterator"):
+        split(mapped, workers=2, mode="require")(iter([1, 2]))
+
+
+def test_checking_notices_what_was_declared_wrongly() -> None:
+    with pytest.raises(LoopError, match="differ"):
+        split(counts, workers=2, mode="check")(range(40))
+
+
+CALLS: list[int] = []
+
+
+@independent
+def counted(value: int) -> int:
+    CALLS.append(value)
+    return len(CALLS)
+
+
+def counts(values: Any) -> Any:
+    return [counted(value) for value in values]
