@@ -97,7 +97,8 @@ def run_page(page: Path) -> None:
 class Shown:
     """What a page shows, where a run gives something like it: ids of jobs, and times."""
 
-    LIKE = re.compile(r"\b\d{6}-\d{6}-[0-9a-f]{6}\b|\b\d{4}-\d\d-\d\d \d\d:\d\d\b")
+    ID = re.compile(r"\b\d{6}-\d{6}-[0-9a-f]{6}\b")
+    TIME = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b")
 
     def __init__(self, page: Path) -> None:
         self.page = page
@@ -105,15 +106,16 @@ class Shown:
 
     def command(self, command: str) -> str:
         """A command with the ids of this run."""
-        return self.LIKE.sub(lambda found: self._jobs.get(found[0], found[0]), command)
+        return self.ID.sub(lambda found: self._jobs.get(found[0], found[0]), command)
 
     def check(self, expected: str, given: str, what: str) -> None:
         """Compare what a run gives with what the page shows."""
-        if re.search(r"\b\d{6}-\d{6}-[0-9a-f]{6}\b", expected):
-            real, shown = (list(dict.fromkeys(self.LIKE.findall(text))) for text in (given, expected))
+        if self.ID.search(expected):
+            real, shown = (list(dict.fromkeys(self.ID.findall(text))) for text in (given, expected))
             pairs = dict(zip(real, shown, strict=False))
             self._jobs |= {shown: real for real, shown in pairs.items()}
-            given = self.LIKE.sub(lambda found: pairs.get(found[0], found[0]), given)
+            given = self.ID.sub(lambda found: pairs.get(found[0], found[0]), given)
+            expected, given = (self.TIME.sub("then", text) for text in (expected, given))
         same = doctest.OutputChecker().check_output(expected, given, doctest.ELLIPSIS)
         assert same, f"{self.page}: {what} gives\n{given}"
 

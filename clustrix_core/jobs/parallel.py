@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,9 +45,13 @@ def planned(function: ClusterFunction[Any, Any], config: ClusterConfig) -> Loops
 
     if mode == "require":
         loops.split(function.local, workers=2, mode=mode)
-    elif not any(loop.split for loop in function.explain().loops):
+    try:
+        if mode != "require" and not any(loop.split for loop in function.explain().loops):
+            return None
+        return Loops(mode, pickle.dumps(loops.plan(function.local).sources))
+    except Exception as error:
+        _left_alone(function.name, mode, error)
         return None
-    return Loops(mode, pickle.dumps(loops.plan(function.local).sources))
 
 
 def split(function: Callable[..., Any], loops: Loops | None) -> Callable[..., Any]:
@@ -57,4 +62,19 @@ def split(function: Callable[..., Any], loops: Loops | None) -> Callable[..., An
     from clustrix_core.loops import split as split_loops
 
     plan = Plan(function, pickle.loads(loops.sources))
-    return split_loops(plan, workers=cores(), mode=loops.mode)
+    try:
+        return split_loops(plan, workers=cores(), mode=loops.mode)
+    except Exception as error:
+        _left_alone(getattr(function, "__qualname__", repr(function)), loops.mode, error)
+        return function
+
+
+def _left_alone(name: str, mode: Mode, error: Exception) -> None:
+    """Looking at loops fails, which mustn't keep a function from running as it is written.
+
+    Raises:
+        Exception: what it fails with, where the caller counts on the loops.
+    """
+    if mode is not True:
+        raise error
+    logging.getLogger("clustrix.loops").warning("the loops of %s stay serial: %r", name, error)
