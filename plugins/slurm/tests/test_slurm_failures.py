@@ -317,6 +317,7 @@ def client(config: ClusterConfig, code: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", before + code],
         cwd=Path(__file__).parent,
+        env={**os.environ, "TMPDIR": str(Path.home())},  # what is killed leaves what it was packing
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
