@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _ctypes
 import logging
 import os
+import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,10 @@ def kept(things: Any, rows: Any) -> Any:
     for thing, row in zip(things, rows, strict=True):
         found.append((thing, row, Thing(thing.number)))
     return found
+
+
+def doubled(values: Any) -> Any:
+    return [2 * value for value in values]
 
 
 def mapped(values: Any) -> Any:
@@ -259,3 +267,26 @@ def counted(value: int) -> int:
 
 def counts(values: Any) -> Any:
     return [counted(value) for value in values]
+
+
+OPENMP = """
+import ctypes, sys
+from clustrix_core.loops import split
+from test_loops_running import doubled
+required = split(doubled, workers=2, mode="require")
+assert required([2, 4]) == [4, 8]
+ctypes.CDLL(sys.argv[1])
+required([2, 4])
+"""
+
+
+def test_a_library_that_hangs_in_copies_keeps_loops_serial(here: Path) -> None:
+    library = Path(shutil.copy(_ctypes.__file__, here / "libgomp.so.1"))  # any will do: it counts by its name
+    done = subprocess.run(
+        [sys.executable, "-c", OPENMP, library],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert "LoopError: the loop in doubled" in done.stderr
+    assert "a library in this process uses GNU OpenMP (libgomp)" in done.stderr

@@ -28,6 +28,9 @@ inside = False
 
 Work = Callable[[int, int], bytes]
 
+_NOT_COPIED = {"/libgomp": "GNU OpenMP (libgomp)", "/libcuda.so": "CUDA"}
+"""Libraries whose threads or contexts are lost in a copy, which waits for them for ever."""
+
 _one_at_a_time = threading.Lock()
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ORDER = struct.Struct("<QQ")
@@ -148,6 +151,13 @@ class Copies:
         self._selector.close()
         for copy in self.all:
             copy.end()
+
+
+def obstacle() -> str:
+    """What is loaded in this process and hangs in a copy of it; empty if nothing is."""
+    with open("/proc/self/maps", errors="replace") as file:
+        loaded = file.read()
+    return next((name for library, name in _NOT_COPIED.items() if library in loaded), "")
 
 
 def _fork() -> int:

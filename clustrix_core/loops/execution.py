@@ -260,6 +260,8 @@ class Run:
     def _unfit_names(self) -> str:
         if not copies.possible:
             return "that is done on Linux only"
+        if loaded := copies.obstacle():
+            return f"a library in this process uses {loaded}, which doesn't work in copies of it"
         if sys.gettrace() is not None and not self._runtime.always:
             return "its lines are being traced"
         numpy = sys.modules.get("numpy")
