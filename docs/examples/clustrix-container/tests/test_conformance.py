@@ -55,7 +55,9 @@ class TestContainer(BackendSuite):
     pass
 
 
-def test_a_function_runs_in_the_container(place, tmp_path):
+def test_a_function_runs_in_the_container(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert not Path("/mnt/root").exists()
     (tmp_path / "note").write_text("written here")
     cluster_put(str(tmp_path / "note"), "note", place.config)
