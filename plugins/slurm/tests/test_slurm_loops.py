@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -59,13 +58,14 @@ def processes_of(config: ClusterConfig) -> list[Path]:
 
 def copies_of(config: ClusterConfig) -> int:
     """How many processes work on loops: they look like those that began them."""
-    found = 0
-    for folder in processes_of(config):
-        with suppress(OSError):
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            command = (folder / "cmdline").read_bytes()
-            found += command == Path("/proc", parent, "cmdline").read_bytes()
-    return found
+    return sum(is_copy(folder) for folder in processes_of(config))
+
+
+def is_copy(folder: Path) -> bool:
+    with suppress(OSError):
+        parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+        return (folder / "cmdline").read_bytes() == Path("/proc", parent, "cmdline").read_bytes()
+    return False
 
 
 def test_the_example_is_split(config: ClusterConfig) -> None:
@@ -109,11 +109,9 @@ def test_a_job_that_is_cancelled_or_killed_leaves_no_process(
 
 def main_process(config: ClusterConfig) -> int:
     """The process that runs the function."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            if b"job.pyz\0run" in command and int(folder.name) != os.getpid():
-                return int(folder.name)
-        except OSError:
-            continue
-    raise AssertionError("it doesn't run")
+    (found,) = (
+        folder
+        for folder in processes_of(config)
+        if b"job.pyz\0run" in (folder / "cmdline").read_bytes() and not is_copy(folder)
+    )
+    return int(found.name)
