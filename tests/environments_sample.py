@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 
 def versions() -> tuple[str, str, str, str | None, str]:
@@ -11,3 +12,9 @@ def versions() -> tuple[str, str, str, str | None, str]:
     import tinytool  # type: ignore[import-not-found]
 
     return tinytool.version, tinybase.version, sys.prefix, os.environ.get("VIRTUAL_ENV"), os.environ["PATH"]
+
+
+def waits_for(path: str) -> str:
+    while not os.path.exists(path):
+        time.sleep(0.05)
+    return sys.prefix

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import Here
-from environments_sample import versions
+from environments_sample import versions, waits_for
 from wheelhouse import wheel
 
 from clustrix import ClusterConfig, Job, JobError, cluster
@@ -397,3 +397,18 @@ def test_environments_are_swept_when_nobody_uses_them(home: Path, here: Here) ->
     assert here("clean").code == 0
     assert environments(home) == []
     assert not list((home / ".clustrix" / "environments").glob("*.lock"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_environment_of_a_job_that_is_not_known_here_stays(
+    home: Path, here: Here, tmp_path: Path
+) -> None:
+    job = cluster(environment="auto")(waits_for).submit(str(tmp_path / "go"))
+    records.forget(records.load(job.id))  # as on another machine
+    assert here("clean", "--environments").code == 0
+    assert len(environments(home)) == 1
+    assert (environments(home)[0] / "clustrix-ready").exists()
+    (tmp_path / "go").touch()
+    assert job.result(90) == str(environments(home)[0])
+    assert here("clean", "--environments").code == 0
+    assert environments(home) == []

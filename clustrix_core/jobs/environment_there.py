@@ -20,6 +20,7 @@ import sys
 import time
 
 ENVIRONMENTS = ".clustrix/environments"
+JOBS = ".clustrix/jobs"
 READY = "clustrix-ready"
 LOOK = 120.0  # seconds that a Python may take to tell about itself: it may come from a slow disk
 QUOTED = 4000  # characters of what an installer said
@@ -328,7 +329,7 @@ def run(lock: int, command: "list[str]", folder: str, asked: "Asked") -> None:
 
 
 def sweep(asked: "Asked") -> "dict[str, Any]":
-    """Remove environments that were not used for so many seconds, and are not to be kept."""
+    """Remove environments that were not used for so many seconds, no job uses, and are not to be kept."""
     removed, folder = [], os.path.abspath(ENVIRONMENTS)
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for path in (os.path.join(folder, name) for name in names):
@@ -336,10 +337,9 @@ def sweep(asked: "Asked") -> "dict[str, Any]":
             continue
         lock = locked(path)
         if lock is not None:
-            if age(path) >= asked["seconds"]:  # it was not taken into use meanwhile
-                for name in (READY, "bin/python"):
-                    with contextlib.suppress(OSError):
-                        os.unlink(os.path.join(path, name))
+            if age(path) >= asked["seconds"] and is_withdrawn(path):  # it was not taken into use meanwhile
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(path, "bin/python"))
                 shutil.rmtree(path, ignore_errors=True)
                 for ending in (".log", ".failed", ".lock"):
                     with contextlib.suppress(FileNotFoundError):
@@ -347,6 +347,31 @@ def sweep(asked: "Asked") -> "dict[str, Any]":
                 removed.append(path)
             os.close(lock)
     return {"removed": removed}
+
+
+def is_withdrawn(path: str) -> bool:
+    """Withdraw an environment, if no job uses it. Jobs name theirs, and then see whether it is there."""
+    ready = os.path.join(path, READY)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(ready, ready + ".withdrawn")
+    if path not in in_use():
+        return True
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(ready + ".withdrawn", ready)
+    return False
+
+
+def in_use() -> "Iterator[str]":
+    """The environments of jobs that have not ended, whoever submitted them."""
+    names = os.listdir(JOBS) if os.path.isdir(JOBS) else []
+    for job in (os.path.join(JOBS, name) for name in names):
+        with contextlib.suppress(OSError, ValueError):
+            with open(os.path.join(job, "environment")) as file:
+                path, tasks = json.load(file)
+            done = os.path.join(job, "done")
+            ended = os.listdir(done) if os.path.isdir(done) else []
+            if sum(name.isdigit() for name in ended) < tasks:
+                yield path
 
 
 def age(path: str) -> float:

@@ -4,8 +4,9 @@ It travels as source, see `handover`, and is started in the home folder: so it k
 standard library. What is asked is a line of JSON on standard input; so is the answer on standard output.
 
 A job's folder holds its files; `claim`, a folder that only one submission can make; `submitted`, the answer
-to that; `parts`, a list of those that it uses; and, without a scheduler, `lock`, which its supervisor holds
-as long as it lives, `running/N`, which the processes of the task N hold, `cancelled/N` and `cancelled/all`.
+to that; `parts`, a list of those that it uses; `environment`, that of its Python, and how many tasks use it;
+and, without a scheduler, `lock`, which its supervisor holds as long as it lives, `running/N`, which the
+processes of the task N hold, `cancelled/N` and `cancelled/all`.
 """
 
 import contextlib
@@ -74,6 +75,12 @@ def submit_once(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, A
     answer = {}  # type: dict[str, Any]
     try:
         place(folder, "parts", json.dumps(asked["needed"]).encode("ascii"))
+        environment = os.path.dirname(os.path.dirname(asked["python"]))
+        # Sweepers are told of it first; one that came before has taken it by the time it is looked at again.
+        place(folder, "environment", json.dumps([environment, asked["supervisor"][0]]).encode("ascii"))
+        refused = check_environment(asked["python"])
+        if refused:
+            return refused
         for name, size in asked["files"]:
             place(os.path.join(folder, os.path.dirname(name)), os.path.basename(name), read(source, size))
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
