@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import _ctypes
+import errno
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -174,15 +177,20 @@ def test_arrays_keep_their_memory_and_its_order() -> None:
         assert turned[0, 3] == 5
 
 
-def test_tables_come_back() -> None:
+def test_tables_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "clustrix.loops")
     assert is_split(frames)
     for one, other in zip(always_split(frames)([1, 2, 3]), frames([1, 2, 3]), strict=True):
         pd.testing.assert_frame_equal(one, other)
+    assert "serial" not in caplog.text
 
 
-def test_functions_in_the_header() -> None:
-    assert is_split(mapped)
+def test_headers_of_several_parts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "clustrix.loops")
     assert always_split(mapped)([1, 2, 3]) == [0.5, 1.0, 1.5]
+    assert always_split(mapped)(range(2)) == [0, 0.5]
+    assert len(always_split(kept)([Thing(1), Thing(2)], [[1], [2]])) == 2
+    assert "serial" not in caplog.text
 
 
 def test_output_of_the_header_comes_in_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +202,7 @@ def test_output_of_the_header_comes_in_order(capsys: pytest.CaptureFixture[str])
 
 def test_output_without_results(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     assert is_split(talks)
+    caplog.set_level(logging.INFO, "clustrix.loops")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         always_split(talks)([3, 1, 2])
@@ -234,6 +243,67 @@ def test_a_copy_that_dies_is_done_without(caplog: pytest.LogCaptureFixture) -> N
 def test_what_changes_the_world_is_left_to_the_original(here: Path) -> None:
     assert always_split(makes_folders)(range(3)) == [0, 1, 2]
     assert sorted(os.listdir()) == ["folder_0", "folder_1", "folder_2"]
+
+
+def test_where_no_process_can_be_made_the_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = []
+
+    def fork() -> int:
+        if made:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        made.append(forked())
+        return made[0]
+
+    forked = os.fork
+    monkeypatch.setattr(os, "fork", fork)
+    before = children()
+    assert always_split(mapped)(range(5)) == mapped(range(5))
+    assert made
+    assert children() == before
+    assert "goes on serially" in caplog.text
+
+
+BUSY = """
+import time
+from loops_running import always_split
+from clustrix_core.loops import copies, independent
+
+@independent
+def long(value):
+    time.sleep(1000)
+
+def f(values):
+    return [long(value) for value in values]
+
+always_split(f)(range(4))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_copies_end_with_the_process_whatever_they_are_doing(number: int, here: Path) -> None:
+    Path("busy.py").write_text(BUSY)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen([sys.executable, "busy.py"], env=environment, stderr=subprocess.DEVNULL) as process:
+        while len(pids := children_of(process.pid)) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(30) != 0
+    while any(is_alive(pid) for pid in pids):  # the system ends them
+        time.sleep(0.02)
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_no_process_is_left() -> None:

@@ -104,9 +104,14 @@ class Copies:
 
     def _made(self, work: Work) -> Copy:
         with _one_at_a_time:  # else copies that another thread makes would hold the other end
-            mine, its = socket.socketpair()
             original, prctl = os.getpid(), _prctl()
-            pid = _fork()
+            mine, its = socket.socketpair()
+            try:
+                pid = _fork()
+            except OSError:
+                mine.close()
+                its.close()
+                raise
             if pid:
                 its.close()
                 return Copy(pid, mine)

@@ -389,7 +389,11 @@ class Run:
         """Have iterations done by copies, and have what they log happen."""
         global _cost
         began = time.perf_counter()
-        made = self._copies(it, self._runtime.workers)
+        try:
+            made = self._copies(it, self._runtime.workers)
+        except OSError as error:  # no more processes, or no memory for them
+            _log.warning("%s goes on serially: %s", self._part.name, error)
+            return
         _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
         given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
         waiting: deque[Order] = deque()

@@ -31,7 +31,7 @@ _EMPTY = frozenset({
 })  # fmt: skip
 _LIBRARIES = frozenset({
     "numpy", "pandas", "scipy", "datetime", "decimal", "_decimal", "fractions", "pathlib", "collections", "re", "uuid", "enum",
-    "types", "functools", "operator", "clustrix_core", "zoneinfo", "ipaddress", "dateutil", "pytz", "pyarrow", "logging", "copyreg",
+    "types", "functools", "operator", "_collections", "clustrix_core", "zoneinfo", "ipaddress", "dateutil", "pytz", "pyarrow", "logging", "copyreg",
     "array", "typing", "abc", "_abc", "dataclasses", "string", "clustrix", "statistics",
 })  # fmt: skip
 _IMMUTABLE = frozenset({"datetime", "decimal", "_decimal", "fractions", "pathlib", "uuid", "numpy", "pandas"})
@@ -249,8 +249,11 @@ def behind_iterators(header: Any) -> list[Any]:
         if isinstance(value, types.FrameType):  # of a generator, before Python 3.11
             rest = [value.f_globals, value.f_builtins, value.f_locals]
             waiting += [one for one in gc.get_referents(value) if not any(one is other for other in rest)]
-        elif _is_iterator(type(value)):
+        elif isinstance(value, types.GeneratorType):
             waiting += gc.get_referents(value)
+        elif _is_iterator(type(value)):
+            for one in gc.get_referents(value):  # zip and its like have theirs in a tuple
+                waiting += one if type(one) is tuple else [one]
         elif value is not None and not isinstance(value, type):
             found.append(value)
     return found

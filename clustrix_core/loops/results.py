@@ -6,6 +6,7 @@ import enum
 import gc
 import io
 import pickle
+import sys
 from typing import Any
 
 from clustrix_core.loops.reach import ATOMS
@@ -61,7 +62,8 @@ class _Packer(pickle.Pickler):
         self._known = known
         self._owners: dict[int, Any] = {}  # of the memory of arrays
         self._tabled: dict[int, Any] = {}  # of that of tables
-        self._parts: dict[int, Any] = {}  # of tables
+        self._indexed: dict[int, Any] = {}  # of that of their indexes
+        self._parts: dict[int, Any] = {}  # of tables and indexes
 
     def persistent_id(self, obj: Any) -> Any:
         if id(obj) in self._known:
@@ -78,7 +80,9 @@ class _Packer(pickle.Pickler):
             return self._array(obj)
         if kind.__module__.startswith("pandas."):
             self._table(obj)
-        elif not isinstance(obj, (type, enum.Enum)) and not is_library(kind.__module__):
+        elif (
+            not isinstance(obj, (type, enum.Enum)) and not is_library(kind.__module__) and not _is_named(obj)
+        ):
             _check_reduction(obj, kind)
         return NotImplemented
 
@@ -104,14 +108,20 @@ class _Packer(pickle.Pickler):
         return _view, (owner, array.dtype, array.shape, place, array.strides, array.flags.writeable)
 
     def _table(self, table: Any) -> None:
-        """No table shares memory with anything: pandas keeps account of that, which would be lost."""
+        """No table shares memory with anything: pandas keeps account of that, which would be lost.
+
+        What is in an index never changes, so that other indexes may share it.
+        """
         if id(table) in self._parts:
             return
+        index = hasattr(table, "get_indexer")
         arrays: dict[int, Any] = {}
         waiting = [table]
         while waiting:
             value = waiting.pop()
-            if id(value) in self._parts:
+            if id(value) in self._parts or type(value).__name__ == "BlockPlacement":
+                continue
+            if hasattr(value, "get_indexer") and not index:
                 continue
             if type(value).__name__ == "ndarray":
                 arrays[id(value)] = value
@@ -119,9 +129,13 @@ class _Packer(pickle.Pickler):
                 self._parts[id(value)] = value
                 waiting += [one for one in gc.get_referents(value) if not isinstance(one, type)]
         owners = {id(owner): owner for owner in map(_owner, arrays.values())}
-        if any(key in self._known or key in self._owners or key in self._tabled for key in owners):
+        others = [self._tabled] if index else [self._tabled, self._indexed, self._owners, self._known]
+        if any(key in other for key in owners for other in others):
             raise Abandoned("a table shares memory with something else")
-        self._tabled |= owners | arrays
+        if index:
+            self._indexed |= owners
+        else:
+            self._tabled |= owners | arrays
 
 
 def _owner(array: Any) -> Any:
@@ -142,6 +156,12 @@ def _view(owner: Any, dtype: Any, shape: Any, place: int, strides: Any, writeabl
     view = numpy.ndarray(shape, dtype, owner.transpose(order), place, strides)
     view.flags.writeable = writeable
     return view
+
+
+def _is_named(obj: Any) -> bool:
+    """Whether it is found by its name, as functions of extensions are."""
+    module = sys.modules.get(getattr(obj, "__module__", None) or "")
+    return module is not None and getattr(module, getattr(obj, "__name__", ""), None) is obj
 
 
 def _check_reduction(obj: Any, kind: type) -> None:

@@ -198,6 +198,8 @@ class Captured:
         frame = sys._getframe(1)
         while frame.f_back is not None and (frame.f_code.co_filename, frame.f_lineno) != (filename, line):
             frame = frame.f_back
+        if type(message) is category and [*map(type, message.args)] == [str]:
+            message = message.args[0]  # it is made again
         self._log.append((WARNING, (message, category, filename, line, id(frame.f_globals))))
 
     def _record(self, logger: logging.Logger, record: logging.LogRecord) -> None:
