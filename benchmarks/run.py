@@ -26,7 +26,7 @@ import startup
 import trees
 from environment import BUILD, HERE, facts, peers_python, say, users_python, what_is_missing
 
-PARTS = ("local", "ssh", "jobs", "loops")
+PARTS = ("local", "start-up", "ssh", "jobs", "loops")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure the backends against their peers.")
-    parser.add_argument("parts", nargs="*", help="some of local, ssh, jobs and loops (default: all)")
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="leave out the million files and the 1 GB")
     parser.add_argument("--rounds", type=int, default=9, help="7 or more (default: %(default)s)")
     parser.add_argument(
@@ -80,6 +80,8 @@ def measurements(scratch: str, peers: Path, options: argparse.Namespace) -> Iter
         if not quick:
             yield million_files.measure_times(million, rounds)
             yield million_files.measure_memory(million)
+    if "start-up" in options.parts:
+        yield startup.measure(scratch, 2 * rounds, users_python())
     if "ssh" in options.parts:
         yield from over_ssh(scratch, peers, rounds, quick)
     if "jobs" in options.parts:
@@ -100,7 +102,6 @@ def make_trees(tree: str, million: str, quick: bool) -> None:
 def local(scratch: str, tree: str, peers: Path, rounds: int) -> Iterator[report.Table]:
     yield from operations.measure(tree, peers, rounds)
     yield facade.measure(scratch, 5 * rounds)
-    yield startup.measure(scratch, 2 * rounds, users_python())
 
 
 def over_ssh(scratch: str, peers: Path, rounds: int, quick: bool) -> Iterator[report.Table]:
