@@ -77,9 +77,12 @@ class Copy:
     def end(self) -> None:
         """End it, whatever it is doing."""
         self._connection.close()
-        with suppress(ProcessLookupError, ChildProcessError):  # somebody has waited for it already
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        with suppress(
+            ChildProcessError
+        ):  # somebody has waited for it, and its number may be another's by now
+            if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
 
 
 class Copies:
