@@ -353,7 +353,14 @@ def test_clients_that_are_killed_while_they_submit(config: ClusterConfig, weak: 
 
 
 def test_half_of_a_submission_is_not_handed_over(tmp_path: Path) -> None:
-    asked = {"folder": "job", "files": [["job.sh", 100]], "parts": [], "needed": [], "python": "python3"}
+    asked = {
+        "folder": "job",
+        "files": [["job.sh", 100]],
+        "parts": [],
+        "needed": [],
+        "python": "python3",
+        "supervisor": [1, 1, []],
+    }
     more = {
         "commands": [["job.sh", ["touch", str(tmp_path / "run")]]],
         "command": ["touch", str(tmp_path / "run")],
