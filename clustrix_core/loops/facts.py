@@ -63,7 +63,7 @@ class Facts:
         self.methods[name] = max(own, self.methods.get(name, own))
 
     def walked(self, function: FunctionType) -> None:
-        self.codes[id(function)] = function, _shape(function)
+        self.codes[id(function)] = function, shape(function)
 
     def changed(self) -> str:
         """What isn't any more as it was in the proof: a name, or nothing."""
@@ -73,8 +73,8 @@ class Facts:
         for cell, name, live in self.cells:
             if _content(cell) is not live:
                 return name
-        for function, shape in self.codes.values():
-            if any(now is not then for now, then in zip(_shape(function), shape, strict=True)):
+        for function, known in self.codes.values():
+            if any(now is not then for now, then in zip(shape(function), known, strict=True)):
                 return function.__qualname__
         return ""
 
@@ -86,5 +86,6 @@ def _content(cell: CellType) -> Any:
         return UNKNOWN
 
 
-def _shape(function: FunctionType) -> tuple[Any, ...]:
+def shape(function: FunctionType) -> tuple[Any, ...]:
+    """What a function does, and with which defaults."""
     return function.__code__, function.__defaults__, function.__kwdefaults__

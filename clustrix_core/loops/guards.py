@@ -6,7 +6,7 @@ import builtins
 from types import FunctionType
 from typing import Any
 
-from clustrix_core.loops.facts import Facts
+from clustrix_core.loops.facts import Facts, shape
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.values import UNKNOWN
 
@@ -22,7 +22,7 @@ class Guards:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._names: list[tuple[Any, str, Any]] = []
+        self._builtins: dict[str, Any] = {}
         self._functions: dict[int, tuple[FunctionType, Any]] = {}
         self._members: list[tuple[type, dict[str, Any]]] = []
         self._seen = 0, 0
@@ -34,17 +34,11 @@ class Guards:
         if self._seen == (len(guards), len(classes)):
             return
         self._seen = len(guards), len(classes)
-        known = {(id(names), name) for names, name, _ in self._names}
-        for names, name, live in guards:
-            if (id(names), name) in known:
-                continue
-            known.add((id(names), name))
-            self._names.append((names, name, live))
-            if live is UNKNOWN:
-                live = getattr(builtins, name, _MISSING)
-                self._names.append((vars(builtins), name, live))
+        for _, name, live in guards:
+            if live is UNKNOWN:  # then it is a builtin, or nothing
+                live = self._builtins.setdefault(name, getattr(builtins, name, _MISSING))
             if isinstance(live, FunctionType):
-                self._functions[id(live)] = live, _state(live)
+                self._functions.setdefault(id(live), (live, shape(live)))
         done = {cls for cls, _ in self._members}
         for cls in classes - done:
             for owner in cls.__mro__:
@@ -58,20 +52,16 @@ class Guards:
         changed = self._facts.changed()
         if changed:
             return f"{changed} has changed since the function was analysed"
-        for names, name, live in self._names:
-            if names.get(name, UNKNOWN) is not live:
+        for name, live in self._builtins.items():
+            if vars(builtins).get(name, UNKNOWN) is not live:
                 return f"{name} has changed since the function was analysed"
-        for function, state in self._functions.values():
-            if any(one is not other for one, other in zip(_state(function), state, strict=True)):
+        for function, then in self._functions.values():
+            if any(one is not other for one, other in zip(shape(function), then, strict=True)):
                 return f"{function.__qualname__} has changed since the function was analysed"
         for cls, members in self._members:
             if any(vars(cls).get(name) is not member for name, member in members.items()):
                 return f"{cls.__qualname__} has changed since the function was analysed"
         return ""
-
-
-def _state(function: FunctionType) -> tuple[Any, ...]:
-    return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
 def _acts(member: Any) -> bool:
