@@ -25,7 +25,7 @@ soak: $(VENV)/ready-test
 	$(ROOT) env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soak tests/test_parity.py tests/soak_jobs.py
 
 soundness: $(VENV)/ready-test
-	env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider --hypothesis-profile=soundness tests/test_loops_generated.py
+	env PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider -n $(PYTEST_WORKERS) -rP --hypothesis-profile=soundness tests/test_loops_generated.py
 
 lint: $(VENV)/ready-lint
 	$(BIN)/ruff check .

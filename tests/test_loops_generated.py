@@ -15,8 +15,6 @@ from clustrix_core.loops import explain
 
 EXAMPLES = 2 * settings().max_examples
 
-counts: Counter[str] = Counter()
-
 
 def run(program: Program, split: bool) -> Seen:
     with program.module() as module:
@@ -30,9 +28,7 @@ def is_split(program: Program) -> bool:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_generated_functions_do_the_same(
-    style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_generated_functions_do_the_same(style: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran: Counter[str] = Counter()
 
@@ -47,11 +43,7 @@ def test_generated_functions_do_the_same(
         assert not differences(serial, run(program, split=True)), program.function
 
     check()
-    counts.update(ran)
-    with capsys.disabled():
-        print(f"\n{ran['functions']} {style}: {ran['split']} with a loop that was split, no differences")
+    # `make soundness` shows it.
+    print(f"{ran['functions']} {style}: {ran['split']} with a loop that was split, no differences")
+    assert ran["functions"] >= EXAMPLES
     assert ran["split"] > ran["functions"] / 3
-
-
-def test_enough_was_generated() -> None:
-    assert counts["functions"] >= len(STYLES) * EXAMPLES

@@ -15,11 +15,12 @@ from test_connection import LIMIT, agents
 
 from clustrix_core import ClusterConfig, ClusterFilesystem
 from clustrix_core.errors import ConnectionFailedError
+from clustrix_core.remote.agent import WINDOW
 from clustrix_core.testing.servers import Relay, SshServer
 
 Configure = Callable[..., ClusterConfig]
 
-MANY = 30_000
+MANY = 60_000  # names of 205 bytes: more than may be under way to a reader that doesn't read
 FOLDERS = 3_000
 BIG = 64 << 20  # bytes
 
@@ -86,6 +87,7 @@ Line = tuple[Relay, Callable[..., ClusterConfig]]
 @pytest.mark.parametrize("fault", ["cut", "stall"])
 def test_in_the_middle_of_a_stream(line: Line, way: dict[str, str], fault: str) -> None:
     relay, through = line
+    assert 205 * MANY > 1.4 * WINDOW
     # Over SFTP a folder is read whole before its first name is given.
     folder, files = ("wide", FOLDERS) if way.get("protocol") == "sftp" else ("many", MANY)
     with ClusterFilesystem(through(**way)) as fs:
