@@ -280,6 +280,22 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not heavy & set(done.stdout.split()), done.stdout
 
 
+COLLECTIONS = """
+import gc
+collections = []
+gc.callbacks.append(lambda phase, info: collections.append(phase))
+from clustrix import ClusterConfig
+print(len(collections), gc.isenabled())
+"""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_importing_looks_for_no_garbage_and_leaves_the_collector_as_it_was(enabled: bool) -> None:
+    code = COLLECTIONS if enabled else "import gc; gc.disable()\n" + COLLECTIONS
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", str(enabled)]
+
+
 FIRST_CALL = """
 import sys
 import importlib.metadata, pluggy, pydantic
