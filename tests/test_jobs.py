@@ -29,6 +29,7 @@ from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
 from clustrix_core.jobs import following, package, records
 from clustrix_core.jobs.dependencies import analyse
+from clustrix_core.jobs.job import Submission
 from clustrix_core.jobs.models import JobSpec
 from clustrix_core.session import pool
 from clustrix_local.backend import LocalBackend
@@ -269,6 +270,8 @@ def test_a_map_is_in_one_place(work: Path) -> None:
         jobs_sample.gives.map([here, there])
     with pytest.raises(ValueError, match="in one place"):
         jobs_sample.gives.map([here, 1])
+    with pytest.raises(ValueError, match="in one place"):
+        jobs_sample.gives.map([1, here])
 
 
 def test_ctrl_c_cancels_what_is_waited_for(tmp_path: Path) -> None:
@@ -360,6 +363,11 @@ def test_a_python_with_another_cloudpickle(work: Path, tmp_path: Path) -> None:
 def test_wrong_resources_are_refused_at_once() -> None:
     with pytest.raises(TypeError, match=r"takes no 'core'; .* after, files.*ask for cores"):
         cluster(core=3)
+    for cores in (0, -1, "4", 1.5):
+        with pytest.raises(ValueError, match="cores is a whole number from 1 on, not"):
+            cluster(cores=cores)
+    with pytest.raises(TypeError, match="options is a dict"):
+        cluster(options="exclusive")
 
 
 # --- cancelling, and coming back
@@ -691,6 +699,21 @@ def test_an_array_of_which_some_tasks_have_ended_is_cancelled() -> None:
     assert array.jobs[0].result(180) == 0.1
     array.cancel()
     assert [job.state for job in array.jobs] == ["completed", "cancelled", "cancelled"]
+
+
+def test_what_had_ended_before_it_was_cancelled_has_a_result(
+    work: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    done = submitted_elsewhere("double.submit(4)", work)
+    left = records.load(done)
+    assert wait_until(lambda: "completed" in Here(capfdbinary)("jobs").out.decode())
+    (job,) = Submission(left, ClusterConfig(**left.config)).jobs  # nobody follows it
+    assert not job.cancel()
+    assert (job.state, job.result(0)) == ("completed", 8)
+    records.save(left)
+    said = Here(capfdbinary)("cancel", done)
+    assert (said.code, said.err) == (1, f"clustrix: job {done} has ended\n")
+    assert records.load(done).ended == "completed"
 
 
 def test_what_ignores_sigterm_is_ended_all_the_same(work: Path) -> None:

@@ -123,9 +123,9 @@ class ClusterFunction(Generic[P, R]):
 
     def _check_places(self, calls: list[Call]) -> None:
         """An array is in one place."""
-        if self.options.config is None and _configs(*calls[0]):
-            first = _configs(*calls[0])[0]
-            if any(first != next(iter(_configs(*call)), None) for call in calls):
+        if self.options.config is None:
+            first, *others = (next(iter(_configs(*call)), None) for call in calls)
+            if any(other != first for other in others):
                 raise ValueError("the calls of one map are in one place, and these have different configs")
 
     def _submit(self, config: ClusterConfig, calls: list[Call], tasks: int | None) -> Submission:
@@ -182,14 +182,14 @@ class Options:
 
         Raises:
             TypeError: there is no such option.
-            ValueError: there is no such environment, or no such way to treat loops.
+            ValueError: there is no such environment, no such way to treat loops, or no such number.
         """
         own = {name: _checked(name, changes[name]) for name in _OWN if name in changes}
-        asked = {name: _text(name, value) for name, value in changes.items() if name not in own}
-        for name in asked:
-            if name not in _ASKED:
+        for name in changes:
+            if name not in own and name not in _ASKED:
                 known = f"a job can have {', '.join(_OWN)}, and ask for {', '.join(_ASKED)}"
                 raise TypeError(f"cluster() takes no {name!r}; {known}")
+        asked = {name: _wish(name, value) for name, value in changes.items() if name not in own}
         return replace(self, resources=replace(self.resources, **asked), **own)
 
 
@@ -210,8 +210,12 @@ def _checked(name: str, value: Any) -> Any:
     return value
 
 
-def _text(name: str, value: Any) -> Any:
-    """Numbers are fine where the scheduler wants text."""
+def _wish(name: str, value: Any) -> Any:
+    """What a job asks for; numbers are fine where the scheduler wants text."""
+    if name == "cores" and value is not None and not (isinstance(value, int) and value > 0):
+        raise ValueError(f"cores is a whole number from 1 on, not {value!r}")
+    if name == "options" and not isinstance(value, Mapping):
+        raise TypeError(f"options is a dict of the scheduler's own options, not {value!r}")
     return str(value) if name in ("memory", "time", "gpus") and isinstance(value, int) else value
 
 
@@ -242,7 +246,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: there is no such option.
-        ValueError: there is no such environment, or no such way to treat loops.
+        ValueError: there is no such environment, no such way to treat loops, or no such number of cores.
     """
     asked = Options().changed(options)
 

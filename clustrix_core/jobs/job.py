@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import JobError, printable
+from clustrix_core.errors import ClustrixError, JobError, printable
 from clustrix_core.filesystem import ClusterFilesystem
 from clustrix_core.jobs import records
-from clustrix_core.jobs.models import Outcome, State
+from clustrix_core.jobs.models import Outcome, State, ranges
 from clustrix_core.jobs.records import Record
 
 PIECE = 1 << 20  # bytes of a log that are read at once
@@ -92,7 +92,7 @@ class Job(concurrent.futures.Future[Any]):
         return self.submission.is_running(self)
 
     def cancel(self) -> bool:
-        """Cancel it, if it has not ended, also when it is running. Round trips: one."""
+        """Cancel it, if it has not ended, also when it is running; whether it is. Round trips: two."""
         if self.done():
             return self.cancelled()
         self.submission.cancel([self])
@@ -150,12 +150,12 @@ class Job(concurrent.futures.Future[Any]):
                 self.last_word, self.ended_from_outside = f"{told['message']}", end == "terminated"
                 return
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            self._unreadable(error)
+            self.unreadable(error)
             return
         if end == "cancelled":
             self.give_up("cancelled", "")
         elif not sound:
-            self._unreadable(ValueError("it is said to be elsewhere"))
+            self.unreadable(ValueError("it is said to be elsewhere"))
         elif told["inline"]:
             self._take(told, io.BytesIO(payload), digest)
         else:
@@ -165,12 +165,12 @@ class Job(concurrent.futures.Future[Any]):
     def _take(self, told: dict[str, Any], file: IO[bytes], digest: str) -> None:
         """Verify and unpickle: it is from the user's own job, which is the one thing that is unpickled."""
         if (_size(file), _digest_of(file)) != (told["size"], digest):
-            self._unreadable(ValueError("it is not what was sent"))
+            self.unreadable(ValueError("it is not what was sent"))
             return
         try:
             value = pickle.load(file) if told["size"] else None
         except BaseException as error:  # whatever unpickling raises: it runs code of the user's modules
-            self._unreadable(error)
+            self.unreadable(error)
             return
         if told["outcome"] == "completed":
             self.end("completed", lambda: self.set_result(value))
@@ -187,7 +187,8 @@ class Job(concurrent.futures.Future[Any]):
             with open(target, "rb") as file:
                 yield file
 
-    def _unreadable(self, error: BaseException) -> None:
+    def unreadable(self, error: BaseException) -> None:
+        """Its result is there, and can't be had."""
         text = f"job {self.id}: its result can't be read here: {type(error).__name__}: {error}"
         failure = JobError(
             f"{text}; it is still there, and Job.attach({self.submission.record.id!r}) reads it again"
@@ -296,7 +297,7 @@ class JobArray:
         return [job.result(0) for job in self.jobs]
 
     def cancel(self) -> None:
-        """Cancel all that have not ended, by one command. Round trips: one."""
+        """Cancel all that have not ended, by one command. Round trips: two."""
         self.submission.cancel(list(self.jobs))
 
 
@@ -360,12 +361,24 @@ class Submission:
         try:
             with ClusterFilesystem(self.config) as place:
                 place._call("clustrix_cancel", jobs=names)
+                self._settle_ended(place, set(waiting))
         except BaseException:
             for job in waiting:
                 job.cancelling = False
             raise
         for job in waiting:
             job.give_up("cancelled", "")
+
+    def _settle_ended(self, place: ClusterFilesystem, waiting: set[Job]) -> None:
+        """Those that came to their own end before they could be cancelled have an outcome, which counts."""
+        known = {self.record.folder: ranges(job.task for job in self.jobs if job not in waiting)}
+        for outcome in place._call("clustrix_job_outcomes", known=known, seconds=0.0):
+            if 0 <= outcome.task < len(self.jobs):
+                job = self.jobs[outcome.task]
+                try:
+                    job.settle(outcome)
+                except (ClustrixError, OSError) as error:
+                    job.unreadable(error)
 
 
 def _digest(payload: bytes) -> str:
