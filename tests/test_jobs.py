@@ -778,13 +778,43 @@ def test_a_full_disk_keeps_no_task_from_running(tmp_path: Path) -> None:
         "jobs = JobArray(one_at_a_time._submit(checked_config(None), [((0,), {}), ((1,), {})], 2)).jobs\n"
         "print(jobs[1].result(60), jobs[0].exception(60))\n"
     )
+    said = on_small_disk("8m", script)
+    assert said.startswith("1 job ")
+    assert "ended without a word (exit code 7)" in said
+
+
+def on_small_disk(size: str, script: Path) -> str:
+    """What a script prints that has so much room for its jobs."""
     (Path.home() / ".clustrix").mkdir(mode=0o700)
-    mounted = 'mount -t tmpfs -o size=8m,mode=700 tmpfs "$HOME/.clustrix" && exec "$@"'
+    mounted = f'mount -t tmpfs -o size={size},mode=700 tmpfs "$HOME/.clustrix" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mounted, "sh", sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
-    assert done.stdout.startswith("1 job ")
-    assert "ended without a word (exit code 7)" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(("size", "where"), [("20m", "jobs/.*/arguments"), ("64k", "parts/.*zip")])
+def test_what_does_not_fit_is_not_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("large").write_bytes(os.urandom(10 << 20) if size == "20m" else b"")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from clustrix import JobError, cluster\n"
+        "from clustrix_core.jobs.records import all_records\n"
+        "@cluster(files='large')\n"
+        "def takes(data): ...\n"
+        "try:\n"
+        "    takes.submit(os.urandom(11 << 20 if os.path.getsize('large') else 0))\n"
+        "except JobError as error:\n"
+        "    print(error)\n"
+        "print(os.listdir(os.path.expanduser('~/.clustrix/jobs')), all_records())\n"
+    )
+    assert re.fullmatch(
+        rf"No space left on device: .*\.clustrix/{where}'\n\[\] \[\]\n", on_small_disk(size, script)
+    )
 
 
 # --- jobs that come after others, files, executors

@@ -181,8 +181,14 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
         folder = folder_of(job.name)
         folders = {os.path.dirname(f"{folder}/{name}") for name in large}
         checked(place.run(["sh", "-c", 'umask 077 && mkdir -p "$@"', "sh", *sorted(folders)]))
-        for name in large:
-            place.clustrix_put(str(contents[name]), f"~/{folder}/{name}", None)
+        try:
+            for name in large:
+                place.clustrix_put(str(contents[name]), f"~/{folder}/{name}", None)
+        except ConnectionError:
+            raise
+        except OSError as error:  # a full disk, say: nobody remembers the job
+            remove(place, [job.name])
+            raise JobError(f"{error.strerror}: {f'~/{folder}/{name}'!r}") from error
 
 
 def states(place: Place, jobs: Sequence[str]) -> dict[str, list[TaskState]]:

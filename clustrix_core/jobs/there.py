@@ -53,11 +53,16 @@ def submit(asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     """
     folder = os.path.abspath(asked["folder"])
     os.makedirs(folder, exist_ok=True)
-    refused = check_owner() or check_environment(asked["python"])
-    if refused:
-        if not os.path.exists(os.path.join(folder, "claim")):
-            shutil.rmtree(folder, ignore_errors=True)
-        return refused
+    try:
+        answer = check_owner() or check_environment(asked["python"]) or hand_over(folder, asked, source)
+    except OSError as error:
+        answer = refusal(error)
+    if "refused" in answer and not os.path.exists(os.path.join(folder, "claim")):
+        shutil.rmtree(folder, ignore_errors=True)  # nobody remembers it
+    return answer
+
+
+def hand_over(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, Any]":
     with parts_locked(fcntl.LOCK_SH):
         for digest, size in asked["parts"]:
             place_part(digest, read(source, size))
@@ -524,6 +529,11 @@ def group_of(path: str) -> int:
     return 0
 
 
+def refusal(error: OSError) -> "dict[str, Any]":
+    """There is no work dir, say, or the disk is full."""
+    return {"refused": "%s: %r" % (error.strerror, error.filename)}
+
+
 def main(command: str, *arguments: str) -> None:
     global umask
     umask = os.umask(0o077)
@@ -537,8 +547,8 @@ def main(command: str, *arguments: str) -> None:
             answer = submit(asked, sys.stdin.buffer)
         else:
             answer = {"states": states, "cancel": cancel, "remove": remove}[command](asked)
-    except OSError as error:  # no work dir, a full disk
-        answer = {"refused": "%s: %r" % (error.strerror, error.filename)}
+    except OSError as error:
+        answer = refusal(error)
     print(json.dumps(answer))
 
 
