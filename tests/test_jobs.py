@@ -16,6 +16,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -667,6 +668,22 @@ def test_a_task_that_died_is_told_while_others_run(monkeypatch: pytest.MonkeyPat
     array.cancel()
 
 
+def test_a_scheduler_is_left_alone_for_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    states = LocalBackend.clustrix_job_states
+
+    @hookimpl
+    def counted(self: LocalBackend, jobs: list[str]) -> Any:
+        asked.append(time.monotonic())
+        return states(self, jobs)
+
+    monkeypatch.setattr(LocalBackend, "clustrix_job_states", counted)
+    one_at_a_time = lasting_map(jobs_sample.dies_or_naps.with_options(cores=1000), [0, 0.3] * 6)
+    assert wait_until(lambda: all(job.done() for job in one_at_a_time.jobs))
+    assert len(asked) > 1
+    assert all(later - earlier >= following.FIRST for earlier, later in pairwise(asked))
+
+
 def test_nothing_is_unpickled_from_a_folder_that_others_can_use() -> None:
     job = jobs_sample.naps.submit(2.0)
     folder = job_folder(job, Path.home())
@@ -699,6 +716,19 @@ def test_an_array_of_which_some_tasks_have_ended_is_cancelled() -> None:
     assert array.jobs[0].result(180) == 0.1
     array.cancel()
     assert [job.state for job in array.jobs] == ["completed", "cancelled", "cancelled"]
+
+
+def test_processes_of_another_machine_with_the_same_disk_are_left_alone() -> None:
+    job = jobs_sample.sleeps.submit(1000)
+    held = job_folder(job, Path.home()) / "running" / "0"
+    assert wait_until(lambda: held.exists() and held.read_text())
+    before = held.read_text()
+    held.write_text(f"{before.split()[0]} another-boot login2")
+    with pytest.raises(JobError, match="it runs on another machine of this name: .* cluster_host: 'login2'"):
+        job.cancel()
+    assert not job.done()
+    held.write_text(before)
+    assert job.cancel()
 
 
 def test_what_had_ended_before_it_was_cancelled_has_a_result(

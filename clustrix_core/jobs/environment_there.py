@@ -375,10 +375,10 @@ def in_use() -> "Iterator[str]":
 
 
 def age(path: str) -> float:
-    """Seconds since it was last used."""
+    """Seconds since it was last used; none where the clock of the disk is ahead."""
     for name in (os.path.join(path, READY), path):
         with contextlib.suppress(FileNotFoundError):
-            return time.time() - os.stat(name).st_mtime
+            return max(0.0, time.time() - os.stat(name).st_mtime)
     return 0.0
 
 

@@ -28,7 +28,6 @@ from clustrix_core.jobs.models import ENDED, State, TaskState, ranges
 PATIENCE = 1.0  # seconds that the far side watches for new outcomes, before it is told of new jobs
 MOMENT = 0.5  # seconds that the scheduler's answer is waited for; if it takes longer, outcomes come first
 FIRST, LAST = 2.0, 60.0  # seconds between questions to the scheduler: they grow while nothing changes
-SOON = 0.25  # seconds until the next one, where it takes a job for alive that has said its last word
 GRACE = 75.0  # seconds that the outcome of a job that is gone may take to appear: NFS takes up to 60
 GOOD = 3  # answers of the scheduler in which a job is missing before it counts as lost
 TRIES = 5  # times that a result is fetched before it is left there
@@ -82,6 +81,7 @@ class _Follower:
         self._followed = {submission.record.folder: submission}
         self._ended = False
         self._pause, self._next = FIRST, time.monotonic() + FIRST
+        self._soonest = 0.0  # whatever happens, the scheduler is left alone until then
         self._gone: dict[Job, _Gone] = {}
         self._unfetched: dict[Job, int] = {}  # how often its result could not be fetched
         self._words: dict[Job, bytes] = {}  # last words that the scheduler was asked about
@@ -170,12 +170,12 @@ class _Follower:
                 if job.last_word and self._words.get(job) != outcome.content:
                     self._words[job] = outcome.content
                     self._doubted.discard(job)
-                    self._pause, self._next = SOON, time.monotonic()
+                    self._pause, self._next = FIRST, time.monotonic()
         if failure is not None:
             raise failure
         if answered is not None:
             self._take(answered)
-        elif self._question is None and time.monotonic() >= self._next:
+        elif self._question is None and time.monotonic() >= max(self._next, self._soonest):
             self._ask()
 
     def _left_there(self, job: Job, error: Exception) -> Exception | None:
@@ -197,6 +197,7 @@ class _Follower:
             for job in submission.jobs
             if not job.done() and (job in self._gone or job.last_word)
         }
+        self._soonest = time.monotonic() + FIRST
         self._question = _Question(self._config, waiting, gone)
         self._question.join(MOMENT)
         if not self._question.is_alive():

@@ -55,7 +55,7 @@ def prepared(config: ClusterConfig, needed: Dependencies, environment: str | Non
 
 def forget(config: ClusterConfig) -> None:
     """Look again before the next job in this place."""
-    for key in [key for key in _known if key[0] == config]:
+    for key in [key for key in list(_known) if key[0] == config]:
         _known.pop(key, None)
 
 

@@ -400,7 +400,7 @@ def spawn(folder: str, python: str, task: int) -> int:
     try:
         os.setpgid(0, 0)
         with contextlib.suppress(OSError):  # a full disk: then it can't be cancelled
-            os.write(lock, b"%d" % os.getpid())
+            os.write(lock, ("%d %s %s" % (os.getpid(), machine(), socket.gethostname())).encode())
         os.set_inheritable(lock, True)  # whatever the task starts by a mere fork holds it, too
         log = os.open(os.path.join(folder, "log-%d" % task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
@@ -524,9 +524,20 @@ def group_of(path: str) -> int:
         with contextlib.suppress(FileNotFoundError), open(path) as file:
             text = file.read()
             if text:
-                return int(text)
+                number, _, where = text.partition(" ")
+                if where and where.partition(" ")[0] != machine():
+                    said = "it runs on another machine of this name: cancel it with that one as cluster_host"
+                    raise OSError(errno.EXDEV, said, where.partition(" ")[2])
+                return int(number)
         time.sleep(0.005)
     return 0
+
+
+def machine() -> str:
+    """What tells machines apart that share a disk, whose processes may have the same numbers."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+    return ""  # only Linux has it
 
 
 def refusal(error: OSError) -> "dict[str, Any]":
