@@ -1048,6 +1048,28 @@ def test_the_first_jobs_of_many_threads(tmp_path: Path, monkeypatch: pytest.Monk
     package._core.cache_clear()
 
 
+def test_an_archive_that_others_can_write_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    package._core.cache_clear()
+    assert jobs_sample.double.submit(1).result(90) == 2
+    (kept,) = (tmp_path / "clustrix").iterdir()
+    with zipfile.ZipFile(kept, "w") as archive:
+        archive.writestr("clustrix_core/__init__.py", "raise SystemExit('not ours')")
+    kept.parent.chmod(0o777)
+    package._core.cache_clear()
+    assert jobs_sample.double.submit(1).result(90) == 2
+    package._core.cache_clear()
+
+
+def test_what_another_process_has_forgotten_stays_forgotten() -> None:
+    job = jobs_sample.naps.submit(1.0)
+    records.forget(records.load(job.id))
+    assert job.result(90) == 1.0
+    assert records.all_records() == []
+
+
 def test_parts_that_no_job_uses_are_swept(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     run = Here(capfdbinary)
     old, job = jobs_sample.double.submit(1), jobs_sample.naps.submit(0.1)
@@ -1080,6 +1102,12 @@ def test_what_others_can_put_there_is_not_run() -> None:
     with pytest.raises(JobError, match="parts: it must be yours, and nobody else may write there"):
         jobs_sample.double.submit(1)
     parts.chmod(0o700)
+    environments = parts.parent / "environments"
+    environments.mkdir()
+    environments.chmod(0o777)
+    with pytest.raises(JobError, match="environments: it must be yours, and nobody else may write there"):
+        jobs_sample.double.submit(1)
+    environments.chmod(0o700)
     if not os.geteuid():
         os.chown(parts.parent, 1, 1)
         with pytest.raises(JobError, match=r"\.clustrix: it must be yours"):

@@ -345,7 +345,8 @@ class Submission:
         ended = next((state for state in ("unread", "failed") if state in states), "")
         if not ended:
             ended = "completed" if states == {"completed"} else sorted(states - {"completed"})[0]
-        with suppress(OSError):
+        with suppress(OSError, JobError):
+            records.load(self.record.id)  # what another process has forgotten meanwhile stays forgotten
             records.save(self.record, ended=ended)
 
     def cancel(self, jobs: list[Job]) -> None:

@@ -7,6 +7,7 @@ jobs: Clustrix itself with the libraries that unpickling needs, and the local mo
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import importlib.util
@@ -162,19 +163,21 @@ def _core() -> tuple[str, Path | bytes]:
     key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
     kept = _cache_folder() / f"core-{key}.zip"
     try:
+        _check(kept.parent)
         data = kept.read_bytes()
         zipfile.ZipFile(io.BytesIO(data)).close()
     except (OSError, zipfile.BadZipFile):
         data = _zipped(_compiled(files))
         try:
             _keep(kept, data)
-        except OSError:  # the home folder is full, or can't be written to
+        except OSError:  # the home folder is full, or can't be written to, or others can
             return hashlib.sha256(data).hexdigest(), data
     return hashlib.sha256(data).hexdigest(), kept
 
 
 def _keep(file: Path, data: bytes) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check(file.parent)
     for other in file.parent.glob("core-*"):  # of versions that were replaced since
         with suppress(FileNotFoundError):
             if time.time() - other.stat().st_mtime > KEPT:
@@ -185,6 +188,17 @@ def _keep(file: Path, data: bytes) -> None:
         temporary.rename(file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check(folder: Path) -> None:
+    """Refuse a folder where others can put what jobs would run.
+
+    Raises:
+        PermissionError: it is one.
+    """
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "it must be yours, and nobody else may write there", str(folder))
 
 
 def _cache_folder() -> Path:

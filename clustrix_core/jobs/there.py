@@ -106,7 +106,7 @@ def submit_once(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, A
 
 def check_owner() -> "dict[str, Any]":
     """Refuse to run what others could put here."""
-    for path in (".clustrix", JOBS, PARTS):
+    for path in (".clustrix", JOBS, PARTS, ENVIRONMENTS):
         with contextlib.suppress(FileNotFoundError):
             found = os.stat(path)
             if found.st_uid != os.geteuid() or found.st_mode & 0o022:
