@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -487,6 +488,49 @@ def test_jobs_of_a_place_that_can_not_be_asked(capfdbinary: pytest.CaptureFixtur
     told = Here(capfdbinary)("jobs")
     assert (told.code, told.lines[1].split()[-1]) == (3, "unknown")
     assert "none-such" in told.err
+
+
+def test_jobs_of_a_place_that_is_gone_for_good(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run = Here(capfdbinary)
+    with socket.socket() as taken:  # nobody listens there
+        taken.bind(("127.0.0.1", 0))
+        gone = {"cluster_type": "ssh", "cluster_host": "127.0.0.1", "cluster_port": taken.getsockname()[1]}
+        lost = [
+            records.save(
+                records.new("f", None, ClusterConfig(**gone, username="me", default_cores=cores)), ended=ended
+            )
+            for cores, ended in ((1, "completed"), (2, "completed"), (3, ""), (4, ""))
+        ]
+        lives = jobs_sample.double.submit(1)
+        assert lives.result(90) == 2
+        said = run("clean")
+        assert said.code == 3
+        first, second = said.err.splitlines()
+        assert "127.0.0.1" in first
+        assert second == (
+            "clustrix: 127.0.0.1: 2 jobs are still remembered; if the place is gone for good, "
+            "`clustrix clean --forget 127.0.0.1` forgets all of its jobs"
+        )
+        assert len(run("jobs").err.splitlines()) == 1
+    assert [record.id for record in records.all_records()] == [record.id for record in lost]
+    assert f"`clustrix clean --forget {lost[3].id}` forgets it" in run("clean", lost[3].id).err
+    for wrong in (("clean", "--forget"), ("clean", "--forget", "--environments", lost[0].id)):
+        assert run(*wrong).code == 2
+    kept = "nothing there was touched, and what is left of them in ~/.clustrix/jobs stays"
+    assert run("clean", "--forget", lost[3].id).lines == [f"127.0.0.1: forgot 1 job; {kept}"]
+    assert run("clean", "--forget", "127.0.0.1", lost[0].id).lines == [f"127.0.0.1: forgot 3 jobs; {kept}"]
+    assert records.all_records() == []
+
+
+def test_what_jobs_left_is_removed_where_their_work_dir_is_gone(
+    work: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    job = jobs_sample.double.submit(1)
+    assert job.result(90) == 2
+    work.rename(work.with_name("moved"))
+    pool.close()
+    assert Here(capfdbinary)("clean").code == 0
+    assert not job_folder(job, Path.home()).exists()
 
 
 def test_a_result_on_the_command_line_may_be_an_exception(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

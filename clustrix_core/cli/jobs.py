@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,13 @@ import click
 
 from clustrix_core.cli.failures import FAILURE, NO, OK, complain, report
 from clustrix_core.cli.output import Output, output_options
-from clustrix_core.errors import ClustrixError, JobError, UnsupportedOperationError, printable
+from clustrix_core.errors import (
+    ClustrixError,
+    ConnectionFailedError,
+    JobError,
+    UnsupportedOperationError,
+    printable,
+)
 
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
@@ -52,21 +59,46 @@ def jobs(output: Output) -> int:
 def _states(found: Iterable[Record]) -> tuple[dict[str, str], int]:
     """What each job is doing, or how it ended, by its id."""
     from clustrix_core.config import ClusterConfig
-    from clustrix_core.errors import ClustrixError
     from clustrix_core.jobs import glance
 
-    code, states = OK, {record.id: record.ended for record in found}
+    states = {record.id: record.ended or glance.UNKNOWN for record in found}
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:
         if not record.ended:
             places.setdefault(ClusterConfig(**record.config), []).append(record)
+
+    def ask(config: ClusterConfig, records: list[Record]) -> None:
+        states.update(glance.states(config, records))
+
+    code, _ = _in_each(places, ask)
+    return states, code and FAILURE
+
+
+def _in_each(
+    places: Mapping[ClusterConfig, list[Record]], action: Callable[[ClusterConfig, list[Record]], object]
+) -> tuple[int, list[Record]]:
+    """Do something with the jobs of each place. What one fails with is told once; others can do it, perhaps.
+
+    Returns:
+        The exit code, and the jobs for which it failed.
+    """
+    from clustrix_core.jobs.here import marker
+
+    code, unreached, told = OK, set[str](), set[str]()
+    failed: list[Record] = []
     for config, records in places.items():
         try:
-            states |= glance.states(config, records)
+            if marker(config) not in unreached:
+                action(config, records)
+                continue
         except (ClustrixError, OSError) as error:
-            code = report(error)
-            states |= {record.id: glance.UNKNOWN for record in records}
-    return states, code and FAILURE
+            if isinstance(error, ConnectionFailedError):
+                unreached.add(marker(config))
+            if str(error) not in told:
+                told.add(str(error))
+                code = max(code, report(error))
+        failed += records
+    return code, failed
 
 
 def _facts(record: Record, states: Mapping[str, str]) -> dict[str, Any]:
@@ -158,55 +190,98 @@ def cancel(id: str) -> int:
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=_complete_id)
 @click.option("--environments", is_flag=True, help="Remove all environments that no job that lives uses.")
-def clean(ids: tuple[str, ...], environments: bool) -> int:
+@click.option("--forget", "only_here", is_flag=True, help="Forget jobs, and leave what is there alone.")
+def clean(ids: tuple[str, ...], environments: bool, only_here: bool) -> int:
     """Remove what ended jobs left, and forget them.
 
     By default that is all that ended, but those whose results could not be read: name these to remove them.
 
     Environments that were built there go, too, where no job that lives uses them, and none has for 30 days.
+
+    With --forget nothing is asked or removed there: it is for places that are gone for good. An ID may be a
+    PLACE then, as `clustrix jobs` shows it, for all of its jobs, also those that have not ended.
     """
-    from clustrix_core.config import ClusterConfig
-    from clustrix_core.filesystem import ClusterFilesystem
-    from clustrix_core.jobs.models import UNUSED
-    from clustrix_core.jobs.records import all_records, forget, load
+    from clustrix_core.jobs.records import all_records, load
 
     known = all_records()
+    if only_here:
+        if environments or not ids:
+            raise click.UsageError("--forget takes the IDs of jobs, or places, and no other option")
+        return _forget([record for one in ids for record in _of_place(known, one) or [load(one)]])
     found = [load(one) for one in ids] or [record for record in known if record.ended not in ("", "unread")]
     for record in found:
         if not record.ended:
             raise click.ClickException(
                 f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` "
-                "waits for it, and `clustrix cancel` ends it"
+                f"waits for it, `clustrix cancel {record.id}` ends it, and where its place is gone for good, "
+                f"`clustrix clean --forget {record.id}` forgets it"
             )
+    return _clean(found, known, environments)
+
+
+def _of_place(known: Iterable[Record], name: str) -> list[Record]:
+    return [record for record in known if _place(record) == name]
+
+
+def _forget(found: Iterable[Record]) -> int:
+    from clustrix_core.jobs.records import forget
+
+    jobs = {record.id: record for record in found}.values()
+    for record in jobs:
+        forget(record)
+    for place, count in Counter(map(_place, jobs)).items():
+        Output().line(
+            f"{place}: forgot {count:,} {'job' if count == 1 else 'jobs'}; nothing there was touched, and "
+            "what is left of them in ~/.clustrix/jobs stays"
+        )
+    return OK
+
+
+def _clean(found: Iterable[Record], known: Iterable[Record], environments: bool) -> int:
+    from clustrix_core.filesystem import ClusterFilesystem
+    from clustrix_core.jobs.models import UNUSED
+    from clustrix_core.jobs.records import forget
+
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:
-        places.setdefault(ClusterConfig(**record.config), []).append(record)
+        places.setdefault(_home(record), []).append(record)
     for config in _other_places(known) if environments else ():
         places.setdefault(config, [])
     in_use = [record.environment for record in known if record.environment and not record.ended]
-    code = OK
-    for config, records in places.items():
-        try:
-            with ClusterFilesystem(config) as place:
-                if records:
-                    place._call("clustrix_job_remove", jobs=[record.name for record in records])
-                with suppress(UnsupportedOperationError):
-                    unused_for = 0.0 if environments else UNUSED
-                    place._call("clustrix_environment_remove", keep=in_use, unused_for=unused_for)
-        except (ClustrixError, OSError) as error:  # it can't be reached, say; others can
-            code = max(code, report(error))
-            continue
+
+    def sweep(config: ClusterConfig, records: list[Record]) -> None:
+        with ClusterFilesystem(config) as place:
+            if records:
+                place._call("clustrix_job_remove", jobs=[record.name for record in records])
+            with suppress(UnsupportedOperationError):
+                unused_for = 0.0 if environments else UNUSED
+                place._call("clustrix_environment_remove", keep=in_use, unused_for=unused_for)
         for record in records:
             forget(record)
+
+    code, left = _in_each(places, sweep)
+    for place, count in Counter(map(_place, left)).items():
+        complain(
+            f"{place}: {count:,} {'job is' if count == 1 else 'jobs are'} still remembered; if the place is "
+            f"gone for good, `clustrix clean --forget {place}` forgets all of its jobs"
+        )
     return code
 
 
 def _other_places(known: Iterable[Record]) -> Iterable[ClusterConfig]:
     """Those of all jobs that are remembered, and that of the active config."""
-    from clustrix_core.config import ClusterConfig
     from clustrix_core.filesystem import checked_config
 
-    return [*(ClusterConfig(**record.config) for record in known), checked_config(None)]
+    return [*map(_home, known), checked_config(None)]
+
+
+def _home(record: Record) -> ClusterConfig:
+    """The place of a job without its work dir, which may be gone: what jobs left is in the home folder."""
+    from clustrix_core.config import ClusterConfig
+
+    return ClusterConfig(
+        **{name: value for name, value in record.config.items() if not name.endswith("work_dir")}
+    )
 
 
 def _attached(id: str) -> list[Job]:
