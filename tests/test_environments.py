@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -378,6 +379,41 @@ def test_what_the_code_can_do_without_is_optional(tmp_path: Path, monkeypatch: p
     assert (found.missing, found.optional) == ({}, {"pluggy"})
     assert found.pins.keys() == {"pluggy", "pydantic"}
     assert found.modules["pydantic"] == "pydantic"
+
+
+def test_what_only_functions_import_that_nothing_calls_is_optional(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lazy_main.py").write_text(
+        "import lazy_help as helping\n"
+        "from lazy_help import made as make\n"
+        "TABLE = make()\n"
+        "def works(thing): return helping.tidy(thing).told()\n"
+        "def plot():\n    import lazy_plots, nowhere_to_be_found\n"
+    )
+    (tmp_path / "lazy_help.py").write_text(
+        "def tidy(thing):\n    import pydantic\n    return inner(thing)\n"
+        "def inner(thing):\n    import yaml\n"
+        "def made():\n    import click\n"
+        "class Thing:\n"
+        "    def __init__(self):\n        import packaging\n"
+        "    def told(self):\n        import cloudpickle\n"
+        "    def drawn(self):\n        import pytest\n"
+    )
+    (tmp_path / "lazy_plots.py").write_text("import pluggy\ndef f():\n    import lazy_more\n")
+    (tmp_path / "lazy_more.py").write_text("import __main__\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import lazy_main  # type: ignore[import-not-found]
+
+    found = analyse(lazy_main.works)
+    assert found.sources.keys() == {f"lazy_{name}.py" for name in ("main", "help", "plots", "more")}
+    needed = {"pydantic", "PyYAML", "click", "cloudpickle", "packaging"}
+    assert found.pins.keys() - found.optional == needed
+    assert (found.missing, found.optional) == ({}, {"pluggy", "pytest"})
+    assert re.search(r"may be used there: pluggy==\S+ \(import at .*lazy_plots", found.report())
+    assert re.search(r"is needed there: pydantic==", found.report())
+    given = analyse(lazy_main.works, ["lazy_main:plot"])
+    assert ("pluggy" in given.optional, [*given.missing]) == (False, ["nowhere_to_be_found"])
 
 
 # --- swept

@@ -1058,6 +1058,17 @@ def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("9 16\nTrue\n", "")
 
 
+def test_decorated_functions_are_arguments_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other_steps.py").write_text(
+        "from clustrix import cluster\n@cluster\ndef adds(x):\n    return x + 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import other_steps  # type: ignore[import-not-found]
+
+    called = cluster(lambda function, x: function(x))
+    assert called.submit(other_steps.adds, 2).result(90) == 3
+
+
 def test_packages_without_an_init_file(tmp_path: Path) -> None:
     (tmp_path / "space" / "inner").mkdir(parents=True)
     (tmp_path / "space" / "inner" / "deep.py").write_text("from ..other import value\n")

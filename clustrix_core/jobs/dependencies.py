@@ -4,6 +4,8 @@ The search goes from the function outward. Of live objects it looks at globals, 
 decorators and the bases of classes; of source code at every import, in functions too. Local modules travel as
 source, with the packages that they are in; functions of `__main__` and of notebooks travel by value, so what
 they name is followed as well.
+
+What only a function of a local module imports is needed if that may be called: if code that is run names it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 MANY = 10_000
 """Items of a collection that are looked at: those of larger ones are data, and alike."""
@@ -42,7 +44,8 @@ class Dependencies:
         sources: the source files that travel, by their paths below a folder of modules.
         pins: the distributions that have to be installed there, with their versions here.
         modules: of each of these a module that is imported.
-        optional: those of them that are only imported where the code says what to do without.
+        optional: those of them that are only imported where the code says what to do without, or in functions
+            that nothing names.
         missing: modules that are imported and can't be found here, and where.
         warnings: what can't be known, or may be forgotten.
         reasons: why each module is needed: the first place that was met.
@@ -59,9 +62,9 @@ class Dependencies:
     def report(self) -> str:
         """The same for people: a line for each thing."""
         lines = [f"travels: {name} ({self.reason(name)})" for name in sorted(self.sources)]
-        lines += [
-            f"is needed there: {name}=={version} ({self.reason(name)})" for name, version in self.pins.items()
-        ]
+        for name, version in self.pins.items():
+            how = "may be used there" if name in self.optional else "is needed there"
+            lines.append(f"{how}: {name}=={version} ({self.reason(name)})")
         lines += [f"is not found here: {name} ({where})" for name, where in self.missing.items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
@@ -70,17 +73,20 @@ class Dependencies:
         return self.reasons.get(name, "a package that it is in")
 
 
-def analyse(function: Any, modules: Iterable[str] = ()) -> Dependencies:
+def analyse(function: Any, names: Iterable[str] = ()) -> Dependencies:
     """Find out what a function needs. Nothing of it is run, but modules that it names may be looked for.
 
     Args:
         function: the function.
-        modules: others that are needed to unpickle it and what it is called with.
+        names: what is needed besides to unpickle it and what it is called with: modules, or `MODULE:NAME`.
     """
     search = _Search()
     search.look_at(function, "the function itself")
-    for name in sorted(modules):
-        search.need(name, "what is pickled")
+    for name in sorted(names):
+        module, _, inside = name.partition(":")
+        search.need(module, "what is pickled")
+        search.named.add(inside)
+    search.look_at_what_is_named()
     return search.found
 
 
@@ -90,6 +96,8 @@ class _Search:
         self._waiting: deque[tuple[Any, str]] = deque()
         self._objects: dict[int, object] = {}  # seen, and kept alive so that the numbers stay theirs
         self._modules: dict[str, bool] = {}  # by their names, whether the code can do without
+        self.named: set[str] = set()  # the last parts of all names in code that is run
+        self._unnamed: dict[str, list[_Code]] = {}  # functions of local modules that may never be called
 
     # live objects
 
@@ -127,6 +135,7 @@ class _Search:
                 self.look_at(type(value), why)
 
     def _look_at_function(self, function: FunctionType, why: str) -> None:
+        self.named.add(function.__name__)
         if not _by_value(function):
             self.need(function.__module__, why)
             if "<locals>" not in function.__qualname__:
@@ -141,13 +150,14 @@ class _Search:
         if wrapped is not None:
             self.look_at(wrapped, f"what {name} wraps")
         for used in _names(function.__code__):
+            self.named.add(used)
             if used in function.__globals__:
                 self.look_at(function.__globals__[used], f"{used} in {name}")
         with suppress(OSError, TypeError, SyntaxError):
             lines, start = inspect.getsourcelines(function)
             tree = ast.parse(textwrap.dedent("".join(lines)))
             package = function.__globals__.get("__package__") or ""
-            self._look_at_code(tree, package, f"{inspect.getsourcefile(function)}", start - 1)
+            self._look_at_code(_Code(tree, package, f"{inspect.getsourcefile(function)}", start - 1))
 
     def _look_at_class(self, cls: type, why: str) -> None:
         if not _by_value(cls):
@@ -185,7 +195,7 @@ class _Search:
         elif not spec.origin.endswith(".py"):
             self.found.missing.setdefault(name, f"{why}; {spec.origin} is compiled, so it can't travel")
         else:
-            self._take(name, Path(spec.origin), why)
+            self._take(name, Path(spec.origin), why, optional)
 
     def _need_distribution(self, name: str, version: str, module: str, why: str, optional: bool) -> None:
         if not optional:
@@ -196,7 +206,7 @@ class _Search:
         self.found.modules.setdefault(name, module)
         self.found.reasons.setdefault(name, why)
 
-    def _take(self, name: str, file: Path, why: str) -> None:
+    def _take(self, name: str, file: Path, why: str, optional: bool) -> None:
         parent, _, _last = name.rpartition(".")
         is_package = file.name == "__init__.py"
         inside = name.replace(".", "/") + ("/__init__.py" if is_package else ".py")
@@ -204,27 +214,46 @@ class _Search:
         self.found.sources[inside] = source
         self.found.reasons.setdefault(inside, why)
         if parent:
-            self.need(parent, f"the package of {name}")
+            self.need(parent, f"the package of {name}", optional)
         try:
             tree = ast.parse(source)
         except SyntaxError as error:
-            self.found.warnings.append(f"{file}: {error}")
+            self._warn(f"{file}: {error}")
             return
-        self._look_at_code(tree, name if is_package else parent, str(file), 0)
+        package = name if is_package else parent
+        functions: list[_Function] = []
+        self._look_at_code(_Code(tree, package, str(file), 0, optional), _run_by_import(tree, functions))
+        for function in functions:
+            code = _Code(function, package, str(file), 0, optional)
+            self._unnamed.setdefault(function.name, []).append(code)
 
     # source code
 
-    def _look_at_code(self, tree: ast.AST, package: str, file: str, offset: int) -> None:
+    def look_at_what_is_named(self) -> None:
+        """Functions of local modules that may be called need what they import; others can do without."""
+        while self._unnamed:
+            names = self.named & self._unnamed.keys()
+            for code in [code for name in names or [*self._unnamed] for code in self._unnamed.pop(name)]:
+                self._look_at_code(code if names else code._replace(optional=True))
+
+    def _look_at_code(self, code: _Code, nodes: Iterable[ast.AST] = ()) -> None:
+        tree, package, file, offset, whole = code
         optional = {id(node) for node in _optional(tree)}
-        for node in ast.walk(tree):
+        for node in nodes or ast.walk(tree):
             where = f"{file}:{getattr(node, 'lineno', 0) + offset}"
+            can_do_without = whole or id(node) in optional
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self.need(alias.name, f"import at {where}", id(node) in optional)
+                    self.need(alias.name, f"import at {where}", can_do_without)
             elif isinstance(node, ast.ImportFrom):
-                self._look_at_from(node, package, where, id(node) in optional)
+                self.named.update(alias.name for alias in node.names)
+                self._look_at_from(node, package, where, can_do_without)
             elif isinstance(node, ast.Call):
-                self._look_at_call(node, where)
+                self._look_at_call(node, where, can_do_without)
+            elif isinstance(node, ast.Name):
+                self.named.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                self.named.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self._look_at_text(node.value, Path(file).parent, where)
 
@@ -241,15 +270,15 @@ class _Search:
             if _is_local(name) and _exists(inner):
                 self.need(inner, f"import at {where}", optional)
 
-    def _look_at_call(self, node: ast.Call, where: str) -> None:
+    def _look_at_call(self, node: ast.Call, where: str, optional: bool) -> None:
         called = ast.unparse(node.func)
         if called not in ("__import__", "importlib.import_module", "import_module") or not node.args:
             return
         named = node.args[0]
         if isinstance(named, ast.Constant) and isinstance(named.value, str):
-            self.need(named.value, f"import at {where}")
+            self.need(named.value, f"import at {where}", optional)
         else:
-            self.found.warnings.append(
+            self._warn(
                 f"{where} imports what is only known when it runs; import it by name, too, so that it travels"
             )
 
@@ -259,9 +288,44 @@ class _Search:
         with suppress(OSError, ValueError):
             if (Path.cwd() / text).is_file() or (folder / text).is_file():
                 taken = f"files=[{text!r}] takes it along"
-                warning = f"{where} names the local file {text!r}, which doesn't travel: {taken}"
-                if warning not in self.found.warnings:
-                    self.found.warnings.append(warning)
+                self._warn(f"{where} names the local file {text!r}, which doesn't travel: {taken}")
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.found.warnings:
+            self.found.warnings.append(warning)
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class _Code(NamedTuple):
+    """A piece of source code.
+
+    Attributes:
+        tree: its syntax.
+        package: what its relative imports start from.
+        file, offset: where it is.
+        optional: whether the function can do without all that it imports.
+    """
+
+    tree: ast.AST
+    package: str
+    file: str
+    offset: int
+    optional: bool = False
+
+
+def _run_by_import(tree: ast.AST, functions: list[_Function]) -> Iterator[ast.AST]:
+    """What of a module is run when it is imported; its functions, but those that Python calls, are listed."""
+    waiting = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        if isinstance(node, _Function) and not node.name.startswith("__"):
+            functions.append(node)
+            waiting += [*node.decorator_list, node.args]
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def _by_value(value: Any) -> bool:

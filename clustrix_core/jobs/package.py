@@ -70,11 +70,11 @@ class Pickled(NamedTuple):
 
     Attributes:
         folder: the folder of the files.
-        modules: those that unpickling them needs.
+        names: what unpickling them needs, see `travel.dump`.
     """
 
     folder: Path
-    modules: set[str]
+    names: set[str]
 
 
 def pickled(
@@ -93,16 +93,16 @@ def pickled(
         calls: the arguments of each task.
         loops: what splitting its loops takes.
     """
-    modules: set[str] = set()
+    names: set[str] = set()
     offsets = [0]
     with open(folder / "arguments", "wb") as file:
         for call in calls:
-            modules |= travel.dump(call, file)
+            names |= travel.dump(call, file)
             offsets.append(file.tell())
     packed = function, travel.dumps(config), offsets[:-1], cores_of(function, config), loops
     with open(folder / "function.pkl", "wb") as file:
-        modules |= travel.dump(packed, file)
-    return Pickled(folder, modules)
+        names |= travel.dump(packed, file)
+    return Pickled(folder, names)
 
 
 def build(content: Pickled, dependencies: Dependencies) -> tuple[dict[str, str], dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
@@ -22,8 +23,8 @@ _NOWHERE = "<dynamic-code>"  # the file that cloudpickle gives to all code, whic
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, file: SupportsWrite) -> None:
         super().__init__(file)
-        self.modules: set[str] = set()
-        """Those that are pickled by their names, or of which classes and functions are."""
+        self.names: set[str] = set()
+        """Modules that are pickled by their names, and, as `MODULE:NAME`, classes and functions that are."""
 
     def reducer_override(self, obj: Any) -> Any:
         if is_config(obj):
@@ -31,10 +32,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, CodeType) and obj.co_filename != _NOWHERE:
             return code_of, (obj.replace(co_filename=_NOWHERE), obj.co_filename)
         found = super().reducer_override(obj)
-        if found is NotImplemented and isinstance(obj, _NAMED):
-            self.modules.add(getattr(obj, "__module__", None) or "builtins")
+        if found is NotImplemented and (isinstance(obj, _NAMED) or is_decorated(obj)):
+            self.names.add(f"{getattr(obj, '__module__', None) or 'builtins'}:{obj.__name__}")
         elif isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
-            self.modules.add(obj.__name__)
+            self.names.add(obj.__name__)
         return found
 
 
@@ -42,6 +43,16 @@ def is_config(value: object) -> bool:
     """Whether it is a config; where nobody has imported those yet, there is none."""
     module = sys.modules.get("clustrix_core.config")
     return module is not None and isinstance(value, module.ClusterConfig)
+
+
+def is_decorated(value: object) -> bool:
+    """Whether it is a function that `cluster` has decorated, and is pickled by its name."""
+    module = sys.modules.get("clustrix_core.jobs.decorator")
+    return (
+        module is not None
+        and isinstance(value, module.ClusterFunction)
+        and isinstance(value.__reduce__(), str)
+    )
 
 
 class SupportsWrite(Protocol):
@@ -55,11 +66,12 @@ def dump(value: object, file: SupportsWrite) -> set[str]:
     """Pickle a value into a file; a config in it travels without its password and keys.
 
     Returns:
-        The modules that unpickling it needs, besides those of Python and of this package.
+        What unpickling it needs, besides Python and this package: modules, and classes and functions of
+        modules, as `MODULE:NAME`.
     """
     pickler = _Pickler(file)
     pickler.dump(value)
-    return {name for name in pickler.modules if name.partition(".")[0] not in _THERE}
+    return {name for name in pickler.names if re.split("[.:]", name)[0] not in _THERE}
 
 
 def dumps(value: object) -> bytes:
