@@ -381,6 +381,22 @@ def test_what_the_code_can_do_without_is_optional(tmp_path: Path, monkeypatch: p
     assert found.modules["pydantic"] == "pydantic"
 
 
+def test_nothing_is_imported_to_look_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shy").mkdir()
+    (tmp_path / "shy" / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "shy" / "inner.py").write_text("from .other import name, thing\n")
+    (tmp_path / "shy" / "other").mkdir()
+    (tmp_path / "shy" / "other" / "thing.py").write_text("import shy.none\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def uses() -> None:
+        from shy import inner  # type: ignore[import-not-found]  # noqa: F401
+
+    found = analyse(uses)
+    assert found.sources.keys() == {"shy/__init__.py", "shy/inner.py", "shy/other/thing.py"}
+    assert [*found.missing] == ["shy.none"]
+
+
 def test_what_only_functions_import_that_nothing_calls_is_optional(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

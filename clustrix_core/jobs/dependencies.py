@@ -14,6 +14,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 import sys
 import sysconfig
 import textwrap
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import ModuleSpec
 from itertools import chain, islice
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -74,7 +76,7 @@ class Dependencies:
 
 
 def analyse(function: Any, names: Iterable[str] = ()) -> Dependencies:
-    """Find out what a function needs. Nothing of it is run, but modules that it names may be looked for.
+    """Find out what a function needs. Nothing of it is run, and nothing that it names is imported.
 
     Args:
         function: the function.
@@ -183,9 +185,7 @@ class _Search:
         if distribution is not None:
             self._need_distribution(*distribution, top, why, optional)
             return
-        spec = None
-        with suppress(ImportError, ValueError, AttributeError):
-            spec = importlib.util.find_spec(name)
+        spec = _spec(name)
         if spec is None:
             if not optional:
                 self.found.missing.setdefault(name, why)
@@ -267,7 +267,7 @@ class _Search:
             self.need(name, f"import at {where}", optional)
         for alias in node.names:
             inner = f"{name}.{alias.name}"
-            if _is_local(name) and _exists(inner):
+            if _is_local(name) and _spec(inner) is not None:
                 self.need(inner, f"import at {where}", optional)
 
     def _look_at_call(self, node: ast.Call, where: str, optional: bool) -> None:
@@ -392,7 +392,14 @@ def _is_local(name: str) -> bool:
     return top not in sys.stdlib_module_names and top not in OWN and _distribution(top) is None
 
 
-def _exists(name: str) -> bool:
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module is. Unlike `find_spec` of importlib this imports no package to look into it."""
     with suppress(ImportError, ValueError, AttributeError):
-        return importlib.util.find_spec(name) is not None
-    return False
+        parent = name.rpartition(".")[0]
+        if not parent or name in sys.modules:
+            return importlib.util.find_spec(name)
+        package = sys.modules.get(parent) or _spec(parent)
+        path = getattr(package, "__path__", None) or getattr(package, "submodule_search_locations", None)
+        finders = filter(None, map(pkgutil.get_importer, path or ()))
+        return next(filter(None, (finder.find_spec(name) for finder in finders)), None)
+    return None
