@@ -159,7 +159,8 @@ class _Search:
             lines, start = inspect.getsourcelines(function)
             tree = ast.parse(textwrap.dedent("".join(lines)))
             package = function.__globals__.get("__package__") or ""
-            self._look_at_code(_Code(tree, package, f"{inspect.getsourcefile(function)}", start - 1))
+            file = f"{inspect.getsourcefile(function)}"
+            self._look_at_code(_Code(tree, package, file, start - 1, {*_optional(tree)}))
 
     def _look_at_class(self, cls: type, why: str) -> None:
         if not _by_value(cls):
@@ -222,10 +223,10 @@ class _Search:
             return
         package = name if is_package else parent
         functions: list[_Function] = []
-        self._look_at_code(_Code(tree, package, str(file), 0, optional), _run_by_import(tree, functions))
+        code = _Code(tree, package, str(file), 0, {*_optional(tree)}, optional)
+        self._look_at_code(code, _run_by_import(tree, functions))
         for function in functions:
-            code = _Code(function, package, str(file), 0, optional)
-            self._unnamed.setdefault(function.name, []).append(code)
+            self._unnamed.setdefault(function.name, []).append(code._replace(tree=function))
 
     # source code
 
@@ -234,15 +235,19 @@ class _Search:
         while self._unnamed:
             names = self.named & self._unnamed.keys()
             for code in [code for name in names or [*self._unnamed] for code in self._unnamed.pop(name)]:
-                self._look_at_code(code if names else code._replace(optional=True))
+                self._look_at_code(code if names else code._replace(whole=True))
 
     def _look_at_code(self, code: _Code, nodes: Iterable[ast.AST] = ()) -> None:
-        tree, package, file, offset, whole = code
-        optional = {id(node) for node in _optional(tree)}
+        tree, package, file, offset, optional, whole = code
         for node in nodes or ast.walk(tree):
+            if isinstance(node, ast.Name):
+                self.named.add(node.id)
+                continue
             where = f"{file}:{getattr(node, 'lineno', 0) + offset}"
-            can_do_without = whole or id(node) in optional
-            if isinstance(node, ast.Import):
+            can_do_without = whole or node in optional
+            if isinstance(node, ast.Attribute):
+                self.named.add(node.attr)
+            elif isinstance(node, ast.Import):
                 for alias in node.names:
                     self.need(alias.name, f"import at {where}", can_do_without)
             elif isinstance(node, ast.ImportFrom):
@@ -250,10 +255,6 @@ class _Search:
                 self._look_at_from(node, package, where, can_do_without)
             elif isinstance(node, ast.Call):
                 self._look_at_call(node, where, can_do_without)
-            elif isinstance(node, ast.Name):
-                self.named.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                self.named.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self._look_at_text(node.value, Path(file).parent, where)
 
@@ -271,8 +272,8 @@ class _Search:
                 self.need(inner, f"import at {where}", optional)
 
     def _look_at_call(self, node: ast.Call, where: str, optional: bool) -> None:
-        called = ast.unparse(node.func)
-        if called not in ("__import__", "importlib.import_module", "import_module") or not node.args:
+        last = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if last not in ("__import__", "import_module") or not node.args:
             return
         named = node.args[0]
         if isinstance(named, ast.Constant) and isinstance(named.value, str):
@@ -305,14 +306,16 @@ class _Code(NamedTuple):
         tree: its syntax.
         package: what its relative imports start from.
         file, offset: where it is.
-        optional: whether the function can do without all that it imports.
+        optional: the imports that it can do without.
+        whole: whether it can do without all of them.
     """
 
     tree: ast.AST
     package: str
     file: str
     offset: int
-    optional: bool = False
+    optional: set[ast.AST]
+    whole: bool = False
 
 
 def _run_by_import(tree: ast.AST, functions: list[_Function]) -> Iterator[ast.AST]:
@@ -340,13 +343,14 @@ def _by_value(value: Any) -> bool:
 
 
 def _optional(tree: ast.AST) -> Iterator[ast.AST]:
-    """What is in a `try` that catches a failing import, or for type checkers only."""
+    """What is imported in a `try` that catches its failing, or for type checkers only."""
     for node in ast.walk(tree):
         if (isinstance(node, ast.Try) and any(map(_catches_imports, node.handlers))) or (
             isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
         ):
             for statement in node.body:
-                yield from ast.walk(statement)
+                imports = (ast.Import, ast.ImportFrom, ast.Call)
+                yield from (inner for inner in ast.walk(statement) if isinstance(inner, imports))
 
 
 def _catches_imports(handler: ast.ExceptHandler) -> bool:
