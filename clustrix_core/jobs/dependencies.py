@@ -272,8 +272,10 @@ class _Search:
                 self.need(inner, f"import at {where}", optional)
 
     def _look_at_call(self, node: ast.Call, where: str, optional: bool) -> None:
-        last = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        last = getattr(node.func, "attr", getattr(node.func, "id", ""))  # to unparse all calls takes long
         if last not in ("__import__", "import_module") or not node.args:
+            return
+        if ast.unparse(node.func) not in ("__import__", "importlib.import_module", "import_module"):
             return
         named = node.args[0]
         if isinstance(named, ast.Constant) and isinstance(named.value, str):

@@ -278,9 +278,11 @@ def test_a_job_that_comes_after_others(config: ClusterConfig) -> None:
 
 
 def test_a_dry_run_shows_the_script_and_connects_to_nothing(config: ClusterConfig) -> None:
-    elsewhere = config.model_copy(update={"cluster_port": 1})
+    elsewhere = config.model_copy(update={"cluster_port": 1, "environment_variables": {"KEY": "hunter2"}})
     told = decorate(config=elsewhere, cores=3, partition="it's")(naps.local).dry_run(0.1)
     assert "--cpus-per-task=3" in told
     assert "'--partition=it'\"'\"'s'" in told
     assert "job.pyz" in told
     assert "#!/bin/bash" in told
+    assert "export KEY='***'" in told
+    assert "hunter2" not in told

@@ -138,7 +138,9 @@ def preview(backend: SlurmBackend, job: JobSpec) -> str:
     folder = f"~/{folder_of(job.name)}"
     asked = (option.replace(FOLDER, folder) for option in options(backend.config, job, job.tasks or 1))
     command = shlex.join(["sbatch", *asked, f"{folder}/job-0.sh", folder])
-    return f"{command}\n\n{batch_script(backend.config, job)}"
+    masked = dict.fromkeys(backend.config.environment_variables, "***")  # their values are never shown
+    shown = backend.config.model_copy(update={"environment_variables": masked})
+    return f"{command}\n\n{batch_script(shown, job)}"
 
 
 def max_array_size(backend: SlurmBackend) -> int:
