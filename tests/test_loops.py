@@ -112,7 +112,7 @@ assert split(naps, workers=2, progress=True)(80) == list(range(80))
 """
 
 
-def test_progress_is_shown_at_a_terminal_only(tmp_path: Path) -> None:
+def test_progress_is_shown_at_a_terminal_and_not_for_quick_loops_elsewhere(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(PROGRESS)
     quiet = subprocess.run([sys.executable, str(script)], capture_output=True, timeout=60)
