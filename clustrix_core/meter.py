@@ -26,7 +26,8 @@ class Meter:
     Args:
         drawn: makes the line of what is done, what is to be done (or None) and the seconds since the start.
         clock: gives seconds.
-        logged: where there is no terminal, write lines that stay: one whenever a tenth more is done.
+        logged: where there is no terminal, write lines that stay: one soon, and one whenever a tenth
+            more is done.
     """
 
     def __init__(
@@ -75,7 +76,8 @@ class Meter:
 
     def _log(self, done: int, total: int | None) -> None:
         now = self._clock()
-        due = now >= self._next and done - self._told >= (total or self._told) / 10
+        more = not self._told or done - self._told >= (total or self._told) / 10
+        due = now >= self._next and more
         over = self._told > 0 and done == total
         if done > self._told and (due or over):
             self._next, self._told = now + PAUSE, done

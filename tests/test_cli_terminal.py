@@ -248,7 +248,7 @@ def test_quick_work_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.written == ""
 
 
-@pytest.mark.parametrize(("total", "told"), [(100, [20, 30, 80, 100]), (None, [2, 20, 30, 80])])
+@pytest.mark.parametrize(("total", "told"), [(100, [2, 20, 30, 80, 100]), (None, [2, 20, 30, 80])])
 def test_lines_that_stay_are_few(
     total: int | None, told: list[int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,7 +194,7 @@ def test_the_log_of_a_job_tells_how_far_a_loop_is() -> None:
     log = job.logs()
     told = [int(percent) for percent in LINE.findall(log)]
     assert told == sorted(told)
-    assert 2 <= len(told) <= 11
+    assert 2 <= len(told) <= 12
     assert told[-1] == 100
     assert LINE.sub("", log) == "".join(f"nap {number}\n" for number in range(180))
 
@@ -206,24 +206,37 @@ def test_what_a_function_collects_is_its_own() -> None:
     assert LINE.sub("", job.logs()) == ""
 
 
-def test_a_call_on_this_machine_shows_its_bar_on_the_terminal(work: Path) -> None:
+def on_terminal(code: str, work: Path) -> tuple[str, bytes]:
+    """What a program prints, and what it shows on the terminal that is its standard error."""
     terminal, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format("naps").replace("()", "(30)"), str(work)],
+        [sys.executable, "-c", f"{SCRIPT.partition('parallel_sample.{}')[0]}{code}", str(work)],
         env={**os.environ, "PYTHONPATH": str(HERE), "TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=slave,
         text=True,
     )
     try:
-        assert process.communicate(timeout=60)[0] == "".join(f"nap {number}\n" for number in range(30))
+        printed = process.communicate(timeout=60)[0]
         assert select.select([terminal], [], [], 0)[0]
-        shown = os.read(terminal, 1 << 16)
+        return printed, os.read(terminal, 1 << 16)
     finally:
         process.kill()
         os.close(slave)
         os.close(terminal)
+
+
+def test_a_call_on_this_machine_shows_its_bar_on_the_terminal(work: Path) -> None:
+    printed, shown = on_terminal("parallel_sample.naps(30)", work)
+    assert printed == "".join(f"nap {number}\n" for number in range(30))
     assert re.search(rb"\r\033\[K\[#+ +\] +\d+% the loop in naps", shown)
+
+
+def test_of_the_calls_of_a_map_one_line_tells(work: Path) -> None:
+    printed, shown = on_terminal("list(parallel_sample.naps.map([30]))", work)
+    assert printed == "".join(f"nap {number}\n" for number in range(30))
+    assert b"naps: 0 of 1 done" in shown
+    assert b"the loop in" not in shown
 
 
 def test_progress_is_asked_for() -> None:

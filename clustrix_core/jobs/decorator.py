@@ -238,8 +238,8 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
             results of the serial loop. `"require"` refuses, before anything is sent, a function that has
             others; `"trust"` takes your word for what can't be proved; `"check"` computes each iteration in
             both ways, and raises `LoopError` where those differ. See `explain`.
-        progress: whether loops that run in parallel tell how far they are: by a line in the job's log when a
-            tenth more is done, or at the terminal of a call on this machine.
+        progress: whether loops that run in parallel tell how far they are: by lines in the job's log, one for
+            each tenth, or at the terminal of a call on this machine.
         options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
