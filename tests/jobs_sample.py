@@ -226,6 +226,15 @@ def raises_silly() -> None:
     raise SillyError
 
 
+REMEMBERED: list[int] = []
+
+
+@cluster
+def remembers(number: int) -> list[int]:
+    REMEMBERED.append(number)
+    return REMEMBERED
+
+
 @cluster
 def takes(given: list[int]) -> int:
     given.append(1)
