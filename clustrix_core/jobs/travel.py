@@ -14,6 +14,7 @@ STAY = frozenset({"key_file"})
 """Fields that mean nothing over there, or too much."""
 
 _NAMED = (type, FunctionType, BuiltinFunctionType)
+_SPECIAL = (*_NAMED, CodeType, ModuleType)
 _THERE = {"__main__", "cloudpickle", "clustrix_core", *sys.stdlib_module_names}
 
 
@@ -27,8 +28,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Those that are pickled by their names, or of which classes and functions are."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if is_config(obj):
-            return arrive, travelling(obj)
+        if not isinstance(obj, _SPECIAL):
+            return (arrive, travelling(obj)) if is_config(obj) else NotImplemented
         if isinstance(obj, CodeType) and obj.co_filename != _NOWHERE:
             return code_of, (obj.replace(co_filename=_NOWHERE), obj.co_filename)
         found = super().reducer_override(obj)
