@@ -201,6 +201,14 @@ def raises_it() -> None:
     raises_unpicklable.local()
 
 
+def leaves_a_mark_and_dies(file: str) -> None:
+    import signal
+
+    with open(file, "a") as marks:
+        marks.write("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def leaves_a_child(file: str) -> None:
     """Ends without a word, and leaves a process that was forked."""
     import time
