@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
 
 MOMENT = 0.1  # seconds that a chunk of calls should take: more is noticed late, less costs more
-LEAST = 1 / 20  # of that, for the last ones, which are smaller so that all workers end together
 GROWTH = 8  # times that a chunk may be larger than one that was seen to take less
 
 _workers = Workers()
@@ -190,10 +189,9 @@ class Attended(Submission):
                 self._next += 1
             if self._next == count or len(self._under_way) >= 2 * self._calls.workers:
                 return None
-            share = (count - self._next) // (2 * self._calls.workers)
-            size = max(1, int(LEAST * self._size), min(self._size, share))
+            size = max(1, min(self._size, (count - self._next) // (2 * self._calls.workers)))
             stop = self._next + 1
-            while stop < min(self._next + size, count) and stop not in self._outcomes:
+            while stop < self._next + size and stop not in self._outcomes:
                 stop += 1
             chunk = range(self._next, stop)
             self._next, self._under_way[chunk] = stop, None
