@@ -66,7 +66,11 @@ def prepare(asked: "Asked") -> "dict[str, Any]":
         try:
             told = look(python, asked)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            refused = refused or "the Python %r can't be used: %s" % (python, error)
+            refused = refused or "the Python %r can't be used: %s; name another by %s" % (
+                python,
+                error,
+                "python_executable or conda_env_name, or load its module by module_loads",
+            )
             continue
         if found is None or told["version"][:2] == asked["version"]:
             found = told

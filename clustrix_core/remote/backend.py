@@ -184,7 +184,8 @@ class RemoteBackend(ABC):
         known = self._connected()
         if self._agentless:
             raise UnsupportedOperationError(
-                f"{self.place_name()}: without a Python there no program can be run"
+                f"{self.place_name()}: jobs and other programs need a Python 3.6 or later and a shell there; "
+                "name the Python by remote_python, and leave protocol at auto"
             )
         call = known.call("run", given, command=list(command))
         try:
