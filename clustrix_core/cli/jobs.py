@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +59,14 @@ def jobs(output: Output) -> int:
 
 def _states(found: Iterable[Record]) -> tuple[dict[str, str], int]:
     """What each job is doing, or how it ended, by its id."""
-    from clustrix_core.config import ClusterConfig
     from clustrix_core.jobs import glance
+    from clustrix_core.jobs.records import config_of
 
     states = {record.id: record.ended or glance.UNKNOWN for record in found}
     places: dict[ClusterConfig, list[Record]] = {}
     for record in found:
         if not record.ended:
-            places.setdefault(ClusterConfig(**record.config), []).append(record)
+            places.setdefault(config_of(record), []).append(record)
 
     def ask(config: ClusterConfig, records: list[Record]) -> None:
         states.update(glance.states(config, records))
@@ -277,11 +278,10 @@ def _other_places(known: Iterable[Record]) -> Iterable[ClusterConfig]:
 
 def _home(record: Record) -> ClusterConfig:
     """The place of a job without its work dir, which may be gone: what jobs left is in the home folder."""
-    from clustrix_core.config import ClusterConfig
+    from clustrix_core.jobs.records import config_of
 
-    return ClusterConfig(
-        **{name: value for name, value in record.config.items() if not name.endswith("work_dir")}
-    )
+    fields = {name: value for name, value in record.config.items() if not name.endswith("work_dir")}
+    return config_of(replace(record, config=fields))
 
 
 def _attached(id: str) -> list[Job]:

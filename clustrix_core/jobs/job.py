@@ -80,7 +80,7 @@ class Job(concurrent.futures.Future[Any]):
         if mark and not (task.isdecimal() and int(task) < (record.tasks or 0)):
             has = f"has the tasks 0 to {record.tasks - 1}" if record.tasks else "is no array"
             raise JobError(f"job {array} {has}, so there is no {printable(id)!r}")
-        handle = Submission(record, ClusterConfig(**record.config)).followed().handle()
+        handle = Submission(record, records.config_of(record)).followed().handle()
         return handle.jobs[int(task)] if mark and isinstance(handle, JobArray) else handle
 
     def wait(self, timeout: float | None = None) -> bool:

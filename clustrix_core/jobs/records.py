@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.config import ClusterConfig, given, secret_fields
-from clustrix_core.errors import JobError, printable
+from clustrix_core.config import ClusterConfig, given, resolve, secret_fields
+from clustrix_core.errors import ClustrixError, JobError, printable
 from clustrix_core.jobs.models import JOBS, PREFIX
 from clustrix_core.state import state_folder
 
@@ -92,6 +92,26 @@ def load(identity: str) -> Record:
         ) from None
     except (ValueError, TypeError, AttributeError) as error:  # the machine went down while it was written
         raise JobError(f"what was written down of the job is damaged: {_file(identity)}: {error}") from None
+
+
+def config_of(record: Record) -> ClusterConfig:
+    """The config of a job's place.
+
+    Secrets aren't written down: they are those of the active config, where that leads to the same place.
+    """
+    from clustrix_core.discovery import load_backend
+    from clustrix_core.filesystem import checked_config
+    from clustrix_core.jobs.here import marker
+
+    config = ClusterConfig(**record.config)
+    with suppress(ClustrixError):
+        active = checked_config(None)
+        if marker(active) == marker(config):
+            model = load_backend(config.cluster_type).config_model
+            secret = secret_fields(model)
+            known = {name: value for name, value in given(resolve(active, model)).items() if name in secret}
+            return ClusterConfig(**record.config, **known)
+    return config
 
 
 def all_records() -> list[Record]:

@@ -12,7 +12,11 @@ import pytest
 from jobs_on_host import add, marks, naps
 
 from clustrix import ClusterConfig, Job, JobArray, cluster_open
+from clustrix import configure as activate
 from clustrix_core import ClusterFilesystem
+from clustrix_core.cli import main
+from clustrix_core.config import given
+from clustrix_core.jobs import records
 from clustrix_core.jobs.job import Submission
 from clustrix_core.testing.servers import Relay, SshServer
 
@@ -95,3 +99,24 @@ def test_a_warm_submission_is_one_round_trip(
     marks.submit(far, "second")
     assert line.round_trips == 1
     assert line.sent < 20_000
+
+
+def test_passwords_are_those_of_the_active_config(
+    configure: Configure, server: SshServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    password = server.accounts["password"].password
+    config = configure("password", password=password)
+    fields = {name: value for name, value in given(config).items() if name != "password"}
+    record = records.save(records.new("f", None, ClusterConfig(**fields)))
+    assert main(["jobs"]) == 3
+    assert "no password is known" in capsys.readouterr().err
+    activate(ClusterConfig(**{**fields, "cluster_host": "localhost"}), password="hunter3")
+    assert records.config_of(record) == ClusterConfig(**fields)
+    activate(config.model_copy(update={"remote_work_dir": "/elsewhere"}))
+    try:
+        assert records.config_of(record) == config
+        assert main(["jobs"]) == 0
+    finally:
+        activate()
+    told = capsys.readouterr()
+    assert (told.out.split()[-1], told.err) == ("unknown", "")
