@@ -29,7 +29,7 @@ from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cl
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import following, package, records, travel
+from clustrix_core.jobs import following, package, records, there, travel
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.job import Submission
 from clustrix_core.jobs.models import JobSpec
@@ -983,11 +983,33 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
     with pytest.raises(JobError, match=r"another file of this name is there.*deep/data.txt"):
         reads("deep/data.txt")
     assert (work / "deep" / "data.txt").read_text() == "from here"
-    for bad, why in (("../x", "not below"), ("/etc/passwd", "not below"), ("none", "no file")):
+    (here / "..odd").write_text("odd")
+    assert jobs_sample.reads.with_options(files="..odd")("..odd") == "odd"
+    for bad, why in (
+        ("../x", "not below"),
+        ("..", "not below"),
+        ("/etc/passwd", "not below"),
+        ("none", "no file"),
+    ):
         with pytest.raises(JobError, match=why):
             jobs_sample.reads.with_options(files=bad).submit("x")
-    assert len(records.all_records()) == 2  # those that were refused are not remembered
-    assert len(list((Path.home() / ".clustrix" / "jobs").iterdir())) == 2
+    assert len(records.all_records()) == 3  # those that were refused are not remembered
+    assert len(list((Path.home() / ".clustrix" / "jobs").iterdir())) == 3
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "folder" / "theirs"
+    theirs.parent.mkdir()
+    ours.write_text("ours")
+    theirs.write_text("theirs")
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    with pytest.raises(FileExistsError):
+        there.bring(str(ours), str(theirs))
+    assert [path.read_text() for path in theirs.parent.iterdir()] == ["theirs"]
+    theirs.write_text("ours")
+    there.bring(str(ours), str(theirs))
 
 
 def test_a_dry_run_tells_all_and_sends_nothing() -> None:

@@ -156,7 +156,7 @@ def _packed(
 def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
     for path in given:
         inside = os.path.normpath(path)
-        if os.path.isabs(inside) or inside.startswith(".."):
+        if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
             raise JobError(f"files: {printable(path)!r} is not below the current directory")
         if not os.path.isfile(inside):
             raise JobError(f"files: {printable(path)!r} is no file here")

@@ -128,18 +128,30 @@ def check_environment(python: str) -> "dict[str, Any]":
 
 
 def bring(source: str, target: str) -> None:
-    """Copy a file that came with the job to where the job runs."""
-    if os.path.exists(target):
-        if not filecmp.cmp(source, target, shallow=False):
-            raise OSError(
-                errno.EEXIST, "another file of this name is there: remove it, or rename yours", target
-            )
+    """Copy a file that came with the job to where the job runs, unless it is there; another one stays."""
+    if not os.path.exists(target) and is_brought(source, target):
         return
+    if not filecmp.cmp(source, target, shallow=False):
+        raise OSError(errno.EEXIST, "another file of this name is there: remove it, or rename yours", target)
+
+
+def is_brought(source: str, target: str) -> bool:
+    """Copy a file; false if somebody else was faster. It appears at once and whole."""
     folder, name = os.path.split(target)
     os.makedirs(folder or ".", exist_ok=True)
     temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
-    shutil.copyfile(source, temporary)
-    os.rename(temporary, target)
+    try:
+        shutil.copyfile(source, temporary)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # there are no hard links on this disk
+            os.rename(temporary, target)
+        return True
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
 
 
 def answer_to_the_first(folder: str) -> "dict[str, Any]":
