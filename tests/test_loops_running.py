@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import _ctypes
 import errno
+import gc
 import logging
 import os
+import pkgutil
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -265,6 +269,76 @@ def test_where_no_process_can_be_made_the_loop_goes_on(
     assert "goes on serially" in caplog.text
 
 
+class AlarmError(TimeoutError):
+    """What a handler raises: an OSError, like those that splitting expects."""
+
+
+@pytest.mark.parametrize(
+    "place", ["copies.os.fork", "execution.received", "copies.obstacle", "execution.Staged"]
+)
+def test_what_a_handler_of_signals_raises_comes_out_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, place: str, here: Path
+) -> None:
+    def handler(*_: Any) -> None:
+        raise AlarmError
+
+    def interrupted(*args: Any) -> Any:
+        done = original(*args)
+        if not copies.inside and os.getpid() == process:
+            signal.raise_signal(signal.SIGALRM)
+        return done
+
+    process, function = os.getpid(), always_split(writes)
+    place = f"clustrix_core.loops.{place}"
+    original = pkgutil.resolve_name(place)
+    monkeypatch.setattr(place, interrupted)
+    before, descriptors = children(), os.listdir("/proc/self/fd")
+    set_before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(AlarmError):
+            function([1, 2, 3])
+    finally:
+        signal.signal(signal.SIGALRM, set_before)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    assert children() == before
+    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    assert os.listdir() == []
+
+
+def test_where_no_file_can_be_opened_or_put_loops_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, soft_and_hard = always_split(doubled), resource.getrlimit(resource.RLIMIT_NOFILE)
+    for free in range(4):
+        held = [os.open(os.devnull, os.O_RDONLY)]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 1 + free, soft_and_hard[1]))
+            assert function([1, 2, 3]) == [2, 4, 6]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, soft_and_hard)
+            os.close(held.pop())
+    monkeypatch.setattr(tempfile, "tempdir", str(here / "nowhere"))
+    always_split(writes)([1, 2, 3])
+    assert len(os.listdir()) == 3
+
+
+def test_no_garbage_of_the_original_is_collected_in_copies() -> None:
+    def seen(phase: str, _: Any) -> None:
+        if os.getpid() != process and not gc.get_freeze_count():
+            os.write(there, b"!")
+
+    process, (here, there) = os.getpid(), os.pipe()
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(seen)
+    gc.set_threshold(1)
+    try:
+        assert always_split(doubled)([1, 2, 3]) == [2, 4, 6]
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(seen)
+        os.close(there)
+    with open(here, "rb") as collected:
+        assert collected.read() == b""
+
+
 BUSY = """
 import time
 from loops_running import always_split
@@ -289,9 +363,8 @@ def test_copies_end_with_the_process_whatever_they_are_doing(number: int, here: 
         while len(pids := children_of(process.pid)) < 2:
             assert process.poll() is None
             time.sleep(0.02)
-        while process.poll() is None:  # one that comes in the midst of a fork is lost
-            process.send_signal(number)
-            time.sleep(0.2)
+        process.send_signal(number)
+        process.wait(60)
         assert process.returncode != 0
     while any(is_alive(pid) for pid in pids):  # the system ends them
         time.sleep(0.02)

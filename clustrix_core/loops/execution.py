@@ -26,7 +26,7 @@ from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.copies import Copies, Copy
 from clustrix_core.loops.files import READ, WRITTEN, Staged
 from clustrix_core.loops.guards import Guards
-from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, changeable
+from clustrix_core.loops.reach import Reach, TooLong, Unfit, behind_iterators, changeable
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 from clustrix_core.meter import Meter, bar
@@ -227,11 +227,10 @@ class Run:
             worth = yield from self._begin(it, off, number)
             if not worth:
                 return
-        reason = self._unfit(it)
+        reason = self._unfit(it) or self._unprepared()
         if reason:
             _log.info("%s stays serial: %s", self._part.name, reason)
         else:
-            self._staged = Staged(self._loop.facts.writes)
             try:
                 yield from self._both(it) if mode == "check" else self._parallel(it)
             finally:
@@ -249,17 +248,29 @@ class Run:
 
     def _unfit(self, it: Iterator[Any]) -> str:
         """Why the loop can't be split in this call, if so."""
-        try:
-            return self._unfit_names() or self._unfit_objects(it)
-        except Unfit as error:
-            return str(error)
-        except TimeoutError:
-            self._part.looking = self._gain
-            return "to look at all that its iterations see takes longer than splitting saves"
-
-    def _unfit_names(self) -> str:
         if not copies.possible:
             return "that is done on Linux only"
+        with copies.undisturbed():
+            try:
+                return self._unfit_names() or self._unfit_objects(it)
+            except Unfit as error:
+                return str(error)
+            except TooLong:
+                self._part.looking = self._gain
+                return "to look at all that its iterations see takes longer than splitting saves"
+            except OSError as error:  # no more files can be opened, say
+                return str(error)
+
+    def _unprepared(self) -> str:
+        """Why files of the loop can't be written beside their places, if so."""
+        with copies.undisturbed():
+            try:
+                self._staged = Staged(self._loop.facts.writes)
+            except OSError as error:  # no place for temporary files, say
+                return str(error)
+        return ""
+
+    def _unfit_names(self) -> str:
         if loaded := copies.obstacle():
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
         if sys.gettrace() is not None and not self._runtime.always:
@@ -389,17 +400,19 @@ class Run:
         """Have iterations done by copies, and have what they log happen."""
         global _cost
         began = time.perf_counter()
-        try:
-            made = self._copies(it, self._runtime.workers)
-        except OSError as error:  # no more processes, or no memory for them
-            _log.warning("%s goes on serially: %s", self._part.name, error)
-            return
-        _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
-        given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
         waiting: deque[Order] = deque()
         meter = loop_meter(self._part.name) if self._runtime.progress else None
         done, total = 0, self._left
+        made = self._copies(it)
         try:
+            with copies.undisturbed():
+                try:
+                    made.start(self._runtime.workers)
+                except OSError as error:  # no more processes, or no memory for them
+                    _log.warning("%s goes on serially: %s", self._part.name, error)
+                    return
+            _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
+            given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
             while True:
                 self._give(made, given, waiting)
                 if not waiting:
@@ -428,10 +441,9 @@ class Run:
             if meter is not None:
                 meter.clear()
 
-    def _copies(self, it: Iterator[Any], count: int) -> Copies:
+    def _copies(self, it: Iterator[Any]) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]
-        work = Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged)
-        return Copies(count, work)
+        return Copies(Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged))
 
     def _give(self, made: Copies, given: dict[Copy, deque[Order]], waiting: deque[Order]) -> None:
         """See to it that every copy has two orders, so that none has to wait for the next."""
@@ -462,10 +474,12 @@ class Run:
             yield itertools.islice(it, order.count), ()
             return True
         began = time.perf_counter()
-        try:
-            answer = received(order.data, self._known)
-        except Exception as error:
-            answer = Answer([], {}, order.count, 0, f"{ABANDONED}: {type(error).__name__}: {error}", 0.0)
+        with copies.undisturbed():
+            try:
+                answer = received(order.data, self._known)
+            except Exception as error:
+                reason = f"{ABANDONED}: {type(error).__name__}: {error}"
+                answer = Answer([], {}, order.count, 0, reason, 0.0)
         go_on = yield from self._happens(it, answer, order.count)
         return go_on and self._saves(answer, time.perf_counter() - began)
 
@@ -526,8 +540,10 @@ class Run:
 
     def _both(self, it: Iterator[Any]) -> Iterator[Step]:
         """Have iterations done by one copy that does all and by several in turn, and compare."""
-        serial, several = self._copies(it, 1), self._copies(it, max(2, self._runtime.workers))
+        serial, several = self._copies(it), self._copies(it)
         try:
+            serial.start(1)
+            several.start(max(2, self._runtime.workers))
             for start in itertools.count(step=16):
                 turn = start // 16 % len(several.all)
                 one = self._answer(serial, 0, start, start + 16)
