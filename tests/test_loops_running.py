@@ -5,6 +5,7 @@ from __future__ import annotations
 import _ctypes
 import errno
 import gc
+import io
 import logging
 import os
 import pkgutil
@@ -77,6 +78,27 @@ def talks(values: Any) -> None:
         print(value)
         LOGGER.warning("value %s", value)
         warnings.warn("a value", stacklevel=1)
+
+
+def tries_to_print(values: Any) -> Any:
+    failed = []
+    for value in values:
+        try:
+            print(value)
+        except UnicodeEncodeError:
+            failed.append(value)
+    return failed
+
+
+def tries_to_write(names: Any) -> Any:
+    failed = []
+    for name in names:
+        try:
+            with open(name, "w") as file:
+                file.write(name)
+        except OSError as error:
+            failed.append((name, str(error)))
+    return failed
 
 
 def writes(values: Any) -> None:
@@ -204,6 +226,18 @@ def test_output_of_the_header_comes_in_order(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == serial
 
 
+def test_what_the_original_cannot_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_split(tries_to_print)
+    for encoding in "ascii", "utf-8":
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+        failed = always_split(tries_to_print)(["a", "\xe9", "\udce9", "b"])
+        sys.stdout.flush()
+        assert failed == (["\xe9", "\udce9"] if encoding == "ascii" else ["\udce9"])
+        assert sys.stdout.buffer.getvalue().decode(encoding) == "".join(
+            f"{text}\n" for text in ["a", "\xe9", "\udce9", "b"] if text not in failed
+        )
+
+
 def test_output_without_results(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     assert is_split(talks)
     caplog.set_level(logging.INFO, "clustrix.loops")
@@ -221,6 +255,17 @@ def test_a_file_for_each_iteration_up_to_the_one_that_fails(here: Path) -> None:
         always_split(writes)([3, 1, 0, 2])
     assert sorted(os.listdir()) == ["result_1.txt", "result_3.txt"]
     assert Path("result_3.txt").read_text() == "2 in result_3.txt"
+
+
+def test_files_that_cannot_be_written(here: Path) -> None:
+    assert is_split(tries_to_write)
+    names = ["a", "none/b", "c" * 250, "d" * 300, "e"]
+    serial = tries_to_write(names)
+    assert len(serial) == 2
+    for path in here.iterdir():
+        path.unlink()
+    assert always_split(tries_to_write)(names) == serial
+    assert sorted(os.listdir()) == ["a", "c" * 250, "e"]
 
 
 def test_files_of_libraries(here: Path) -> None:

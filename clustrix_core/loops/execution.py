@@ -234,7 +234,8 @@ class Run:
             try:
                 yield from self._both(it) if mode == "check" else self._parallel(it)
             finally:
-                self._staged.end()
+                with copies.undisturbed():
+                    self._staged.end()
         if not self._exhausted or any(hasattr(leaf, "__next__") for leaf in self._leaves):
             self._catch_up(it)
             yield it, ()

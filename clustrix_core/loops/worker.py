@@ -216,6 +216,10 @@ class _Stream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self.encoding and not text.isascii():
+            text.encode(
+                self.encoding, self.errors or "strict"
+            )  # what the original can't write, it can't either
         self._captured.log(OUTPUT, (self._name, text))
         return len(text)
 
@@ -231,6 +235,10 @@ class _Stream(io.TextIOBase):
     @property
     def encoding(self) -> Any:  # type: ignore[override]
         return getattr(self._original, "encoding", None)
+
+    @property
+    def errors(self) -> Any:  # type: ignore[override]
+        return getattr(self._original, "errors", None)
 
 
 def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
