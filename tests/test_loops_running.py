@@ -26,7 +26,7 @@ import pytest
 from loops_running import always_split
 
 from clustrix_core.errors import LoopError
-from clustrix_core.loops import copies, explain, independent, split
+from clustrix_core.loops import copies, execution, explain, independent, split
 
 LOGGER = logging.getLogger("loops.here")
 
@@ -56,6 +56,23 @@ def mapped(values: Any) -> Any:
 
 def halved(value: Any) -> Any:
     return value / 2
+
+
+def megabytes(count: int) -> Any:
+    return [bytes(1 << 20) + bytes([number]) for number in range(count)]
+
+
+@independent
+def slow(value: int) -> int:
+    time.sleep(0.005)
+    return value
+
+
+def comes_slowly(values: Any) -> Any:
+    found = []
+    for value in map(slow, values):
+        found.append(value)
+    return found
 
 
 def pulled(values: Any) -> Any:
@@ -201,6 +218,26 @@ def test_arrays_keep_their_memory_and_its_order() -> None:
         made[2, 1] = made[3, 0] = 5
         assert strided.tolist() == [0, 5]
         assert turned[0, 3] == 5
+
+
+def test_what_comes_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def received(data: bytes, known: Any) -> Any:
+        sizes.append(len(data))
+        return original(data, known)
+
+    sizes: list[int] = []
+    original = execution.received
+    monkeypatch.setattr(execution, "received", received)
+    assert len(always_split(megabytes)(100)) == 100
+    assert sum(sizes) > 100 << 20
+    assert max(sizes) < execution.PIECE + (1 << 21)
+
+
+def test_a_loop_whose_header_does_the_work_stays_here(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "clustrix.loops")
+    assert is_split(comes_slowly)
+    assert split(comes_slowly, workers=2)(range(150)) == list(range(150))
+    assert "takes as long as to do them" in caplog.text
 
 
 def test_tables_come_back(caplog: pytest.LogCaptureFixture) -> None:

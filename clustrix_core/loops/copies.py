@@ -15,6 +15,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ Work = Callable[[int, int], bytes]
 _NOT_COPIED = {"/libgomp": "GNU OpenMP (libgomp)", "/libcuda.so": "CUDA"}
 """Libraries whose threads or contexts are lost in a copy, which waits for them for ever."""
 
+_SIGNALS = signal.valid_signals()
 _one_at_a_time = threading.Lock()
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ORDER = struct.Struct("<QQ")
@@ -53,7 +55,7 @@ class Copy:
         with suppress(ConnectionError):  # if it has died, that is noticed when its answers are read
             self._connection.sendall(_ORDER.pack(start, stop))
 
-    def answers(self) -> Iterator[bytes]:
+    def answers(self) -> list[bytes]:
         """The answers that have come, in the order of the orders.
 
         Raises:
@@ -66,13 +68,14 @@ class Copy:
         if not data:
             raise EOFError
         self._received += data
+        found: list[bytes] = []
         while len(self._received) >= _HEAD.size:
             end = _HEAD.size + _HEAD.unpack_from(self._received)[0]
             if len(self._received) < end:
-                return
-            answer = bytes(memoryview(self._received)[_HEAD.size : end])
+                break
+            found.append(bytes(memoryview(self._received)[_HEAD.size : end]))
             del self._received[:end]
-            yield answer
+        return found
 
     def kill(self) -> bool:
         """End it, whatever it is doing; say whether it is still to be waited for."""
@@ -91,10 +94,15 @@ class Copies:
 
     Args:
         work: what a copy does: it gives its answer for some iterations.
+
+    Attributes:
+        all: those that live.
+        reading: seconds that it has taken to read their answers.
     """
 
     def __init__(self, work: Work) -> None:
         self.all: list[Copy] = []
+        self.reading = 0.0
         self._work = work
         self._selector = selectors.PollSelector()  # which takes no descriptor
 
@@ -143,8 +151,11 @@ class Copies:
         for key, _ in self._selector.select(None if long else 0):
             copy = key.fileobj
             assert isinstance(copy, Copy)
+            began = time.perf_counter()
             try:
-                for answer in copy.answers():
+                answers = copy.answers()
+                self.reading += time.perf_counter() - began
+                for answer in answers:
                     yield copy, answer
             except EOFError:
                 self._selector.unregister(copy)
@@ -168,9 +179,9 @@ class Copies:
 def _end(some: list[Copy]) -> None:
     with undisturbed():
         killed = [copy for copy in some if copy.kill()]
-    for copy in killed:
-        with suppress(ChildProcessError):
-            os.waitpid(copy.pid, 0)
+        for copy in killed:
+            with suppress(ChildProcessError):
+                os.waitpid(copy.pid, 0)
 
 
 @contextmanager
@@ -178,15 +189,10 @@ def undisturbed() -> Iterator[None]:
     """No signal is handled meanwhile: what that raises would come in the midst, or seem another error."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _handled())
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _handled() -> list[int]:
-    """The signals for which a function of Python is called."""
-    return [number for number in signal.valid_signals() if callable(signal.getsignal(number))]
 
 
 def obstacle() -> str:
@@ -229,10 +235,10 @@ def _serve(work: Work, connection: socket.socket) -> None:
     global inside
     inside = True
     signal.set_wakeup_fd(-1)
-    handled = _handled()
-    for number in handled:  # what is to be done then, the original does
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+    for number in _SIGNALS:
+        if callable(signal.getsignal(number)):  # what is to be done then, the original does
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     while True:
         order = connection.recv(_ORDER.size, socket.MSG_WAITALL)
         if len(order) < _ORDER.size:

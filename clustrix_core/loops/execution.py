@@ -35,7 +35,9 @@ TASTE = 0.002  # seconds of iterations that are timed at least before a loop is 
 SHORT = 2e-6  # seconds of an iteration that counting them makes slower
 QUICK = 0.005  # seconds of a whole loop that isn't looked at any more for a while
 CHUNK = 0.1  # seconds that the iterations of one order should take
+FIRST = 0.01  # the same for the first orders, whose answers tell what more of them cost
 MOST = 50_000  # iterations of one order
+PIECE = 1 << 23  # bytes that an answer should have at most
 HELD = 1 << 28  # bytes of answers that may wait for those before
 
 Step = tuple[Iterable[Any], Iterable[tuple[int, Any]]]
@@ -205,6 +207,11 @@ class Run:
         self._runtime, self._part, self._loop = runtime, part, part.loop
         self._header, self._leaves, self._names = header, leaves, names
         self._rate = 0.0  # seconds of an iteration
+        self._bytes = 0.0  # those that come back of an iteration, once some have
+        self._held = 0  # bytes of answers that wait for those before
+        self._there = 0.0  # seconds of all iterations that copies have done
+        self._before = 0.0  # seconds that it took them to come to these
+        self._here = 0.0  # seconds that it took to do here what they do
         self._gain = math.inf  # seconds that splitting may save
         self._left: int | None = None  # iterations that are still to be ordered
         self._next = 0  # the iteration that is ordered next
@@ -423,6 +430,7 @@ class Run:
                 for copy, data in made.wait(not (first.data or first.lost)):
                     if data is not None:
                         given[copy].popleft().data = data
+                        self._held += len(data)
                         continue
                     _log.warning("%s: a process has died; what it was doing is done again", self._part.name)
                     self._ended = True
@@ -434,7 +442,8 @@ class Run:
                     if meter is not None:
                         meter.clear()  # its output comes now
                     done += first.count
-                    go_on = yield from self._take_over(it, waiting.popleft())
+                    self._held -= len(first.data)
+                    go_on = yield from self._take_over(it, waiting.popleft(), made.reading)
                     if not go_on:
                         break
         finally:
@@ -447,11 +456,10 @@ class Run:
         return Copies(Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged))
 
     def _give(self, made: Copies, given: dict[Copy, deque[Order]], waiting: deque[Order]) -> None:
-        """See to it that every copy has two orders, so that none has to wait for the next."""
-        for rank in range(2):
+        """See to it that every copy has two orders, so that none has to wait for the next; one at first."""
+        for rank in range(2 if self._bytes else 1):
             for copy in made.all:
-                held = sum(len(order.data) for order in waiting)
-                if len(given[copy]) > rank or self._left == 0 or self._ended or held > HELD:
+                if len(given[copy]) > rank or self._left == 0 or self._ended or self._held > HELD:
                     continue
                 order = Order(self._next, self._size())
                 self._next += order.count
@@ -463,12 +471,14 @@ class Run:
 
     def _size(self) -> int:
         """How many iterations the next order should have."""
-        size = int(CHUNK / self._rate) if self._rate else 1
+        size = int((CHUNK if self._bytes else FIRST) / self._rate) if self._rate else 1
+        if self._bytes:
+            size = min(size, int(PIECE / self._bytes))
         if self._left is not None:
             size = min(size, self._left // (2 * self._runtime.workers))
         return max(1, min(size, MOST))
 
-    def _take_over(self, it: Iterator[Any], order: Order) -> Generator[Step, None, bool]:
+    def _take_over(self, it: Iterator[Any], order: Order, reading: float) -> Generator[Step, None, bool]:
         """Have what was logged happen; say whether the copies are to go on."""
         if order.lost:  # its iterations have done nothing that can be seen
             self._catch_up(it)
@@ -482,15 +492,26 @@ class Run:
                 reason = f"{ABANDONED}: {type(error).__name__}: {error}"
                 answer = Answer([], {}, order.count, 0, reason, 0.0)
         go_on = yield from self._happens(it, answer, order.count)
-        return go_on and self._saves(answer, time.perf_counter() - began)
+        self._here += time.perf_counter() - began
+        if answer.done:
+            self._rate = _average(self._rate, answer.seconds / answer.done)
+            self._bytes = _average(self._bytes, len(order.data) / answer.done)
+        return go_on and self._saves(answer, self._here + reading)
 
-    def _saves(self, answer: Answer, took: float) -> bool:
+    def _saves(self, answer: Answer, here: float) -> bool:
         """Whether having iterations done elsewhere saves more than it takes to do here what they do."""
-        if took < answer.seconds * (1 - 1 / self._runtime.workers) or self._runtime.always or not answer.done:
+        self._there += answer.seconds
+        self._before += answer.before
+        workers = self._runtime.workers
+        if here > max(FIRST, self._there * (1 - 1 / workers)):
+            reason = "its iterations are over sooner than their results are here"
+        elif self._before > max(FIRST, self._there * (0.9 * workers - 1)):
+            reason = "to come to its iterations takes as long as to do them"
+        else:
             return True
-        _log.info(
-            "%s goes on serially: its iterations are over sooner than their results are here", self._part.name
-        )
+        if self._runtime.always or not answer.done:
+            return True
+        _log.info("%s goes on serially: %s", self._part.name, reason)
         self._part.least = 2 * answer.seconds / answer.done
         return False
 
@@ -499,9 +520,6 @@ class Run:
             answer = Answer([], {}, count, 0, f"{ABANDONED}: several iterations use the same file", 0.0)
         yield (), self._replayed(answer)
         self._behind += answer.done
-        if answer.done:
-            rate = answer.seconds / answer.done
-            self._rate = rate if not self._rate else 0.5 * (self._rate + rate)
         if answer.reason.startswith(ABANDONED):
             _log.info("%s goes on serially: %s", self._part.name, answer.reason)
             return False
@@ -579,6 +597,11 @@ class Run:
             raise LoopError(
                 f"{self._part.name}: between iterations {first} and {first + one.done - 1} the runs differ in {found}"
             )
+
+
+def _average(before: float, now: float) -> float:
+    """Of what it was, if it was anything, and what it is."""
+    return 0.5 * (before + now) if before else now
 
 
 def _is_array(value: Any) -> bool:

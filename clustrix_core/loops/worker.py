@@ -38,6 +38,7 @@ class Answer(NamedTuple):
         done: how many iterations were done.
         reason: why not all, if so.
         seconds: that they took.
+        before: seconds that it took to come to them, past those that others do.
     """
 
     log: Log
@@ -46,6 +47,7 @@ class Answer(NamedTuple):
     done: int
     reason: str
     seconds: float
+    before: float = 0.0
 
 
 _FIXED = frozenset({int, float, complex, bool, str, bytes, type(None), tuple})
@@ -89,12 +91,14 @@ class Iterations:
         if self._captured is None:
             self._captured = Captured()
             self._staged.begin(self._captured.log, self._captured.refuse)
+        began = time.perf_counter()
         try:
             next(islice(self._items, start - self._next, start - self._next), None)
         except BaseException:  # an iteration before is where it ends
             return _sent(Answer([], {}, 0, 0, "", 0.0), {})
         self._next = stop
-        answer = self._done(self._captured, stop - start)
+        before = time.perf_counter() - began
+        answer = self._done(self._captured, stop - start)._replace(before=before)
         try:
             if self._staged.left_open():
                 raise OSError("a file is left open")
