@@ -75,6 +75,10 @@ def comes_slowly(values: Any) -> Any:
     return found
 
 
+def scattered(values: Any) -> Any:
+    return {value * 7919 % 100003 for value in values}
+
+
 def pulled(values: Any) -> Any:
     found = []
     for value in noisy_halves(values):
@@ -238,6 +242,13 @@ def test_a_loop_whose_header_does_the_work_stays_here(caplog: pytest.LogCaptureF
     assert is_split(comes_slowly)
     assert split(comes_slowly, workers=2)(range(150)) == list(range(150))
     assert "takes as long as to do them" in caplog.text
+
+
+@pytest.mark.parametrize("count", [20, 100, 1000])
+def test_a_set_has_the_order_in_which_it_is_filled(count: int) -> None:
+    assert is_split(scattered)
+    for function in split(scattered, workers=2), always_split(scattered):
+        assert list(function(range(count))) == list(scattered(range(count)))
 
 
 def test_tables_come_back(caplog: pytest.LogCaptureFixture) -> None:

@@ -147,18 +147,22 @@ class Runtime:
         """A list comprehension."""
         found: list[Any] = []
         for stage, logs in self.loop(number, header, leaves, names, off):
-            found += serial(stage)
+            made = serial(stage)
+            if len(made) > len(found):  # most are done in one go where nothing is split
+                made[:0] = found
+                found = made
+            else:
+                found += made
             found += [values[0] for _, values in logs]
         return found
 
     def setcomp(
-        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], set[Any]]
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any, Any], Any]
     ) -> set[Any]:
         """A set comprehension."""
         found: set[Any] = set()
         for stage, logs in self.loop(number, header, leaves, names, off):
-            for item in serial(stage):
-                found.add(item)
+            serial(stage, found.add)
             for _, values in logs:
                 found.add(values[0])
         return found
@@ -178,9 +182,13 @@ class Runtime:
     ) -> Iterator[Any]:
         """A generator expression."""
         steps = self.loop(number, header, leaves, names, off)
-        return itertools.chain.from_iterable(
-            itertools.chain(serial(stage), (values[0] for _, values in logs)) for stage, logs in steps
-        )
+        return itertools.chain.from_iterable(_parts(steps, serial))
+
+
+def _parts(steps: Iterator[Step], serial: Callable[[Any], Any]) -> Iterator[Iterable[Any]]:
+    for stage, logs in steps:
+        yield serial(stage)
+        yield (values[0] for _, values in logs)
 
 
 class Order:
