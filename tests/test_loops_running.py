@@ -7,6 +7,7 @@ import errno
 import gc
 import io
 import logging
+import logging.handlers
 import os
 import pkgutil
 import resource
@@ -62,9 +63,12 @@ def megabytes(count: int) -> Any:
     return [bytes(1 << 20) + bytes([number]) for number in range(count)]
 
 
+NOW = [0.0]
+
+
 @independent
 def slow(value: int) -> int:
-    time.sleep(0.005)
+    NOW[0] += 0.005
     return value
 
 
@@ -99,6 +103,11 @@ def talks(values: Any) -> None:
         print(value)
         LOGGER.warning("value %s", value)
         warnings.warn("a value", stacklevel=1)
+
+
+def logs(values: Any) -> None:
+    for value in values:
+        LOGGER.warning("value %s of %s", value, "many")
 
 
 def tries_to_print(values: Any) -> Any:
@@ -237,7 +246,19 @@ def test_what_comes_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(sizes) < execution.PIECE + (1 << 21)
 
 
-def test_a_loop_whose_header_does_the_work_stays_here(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_loop_whose_header_does_the_work_stays_here(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def received(
+        data: bytes, known: Any
+    ) -> Any:  # one copy may be so quick that the other hardly does anything
+        answer = original(data, known)
+        return answer._replace(before=1000 * answer.before)
+
+    original = execution.received
+    monkeypatch.setattr(time, "perf_counter", lambda: NOW[0])
+    monkeypatch.setattr(execution, "received", received)
+    monkeypatch.setattr(execution, "_cost", 0.01)
     caplog.set_level(logging.INFO, "clustrix.loops")
     assert is_split(comes_slowly)
     assert split(comes_slowly, workers=2)(range(150)) == list(range(150))
@@ -295,6 +316,38 @@ def test_output_without_results(capsys: pytest.CaptureFixture[str], caplog: pyte
     assert capsys.readouterr().out == "3\n1\n2\n"
     assert [record.getMessage() for record in caplog.records] == ["value 3", "value 1", "value 2"]
     assert len(caught) == 1
+
+
+def test_filters_and_handlers_of_logging_get_what_they_would_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    def new(record: logging.LogRecord) -> bool:
+        seen.append((record.msg, record.args))
+        return seen.count(seen[-1]) == 1
+
+    def run(function: Any) -> Any:
+        seen.clear()
+        handler = logging.handlers.BufferingHandler(100)
+        monkeypatch.setattr(LOGGER, "handlers", [handler])
+        monkeypatch.setattr(LOGGER, "filters", [new])
+        function([3, 1, 3, 2])
+        return [*seen], [record.getMessage() for record in handler.buffer]
+
+    seen: list[Any] = []
+    assert is_split(logs)
+    assert run(logs) == run(always_split(logs))
+    assert len(seen) == 4
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="needs Python 3.12")
+def test_what_a_debugger_follows_is_not_split() -> None:
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
+    required = split(doubled, workers=2, mode="require")
+    monitoring.use_tool_id(monitoring.DEBUGGER_ID, "test")
+    try:
+        with pytest.raises(LoopError, match="traced"):
+            required([1, 2])
+    finally:
+        monitoring.free_tool_id(monitoring.DEBUGGER_ID)
+    assert required([1, 2]) == [2, 4]
 
 
 def test_a_file_for_each_iteration_up_to_the_one_that_fails(here: Path) -> None:

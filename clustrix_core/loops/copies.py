@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from typing import Any
 
 possible = hasattr(os, "fork") and sys.platform.startswith("linux")
 """Elsewhere, libraries don't survive it."""
@@ -200,6 +201,13 @@ def obstacle() -> str:
     with open("/proc/self/maps", errors="replace") as file:
         loaded = file.read()
     return next((name for library, name in _NOT_COPIED.items() if library in loaded), "")
+
+
+def watched() -> bool:
+    """Whether a debugger, say, follows what is run: it wouldn't see what copies do, or hang there."""
+    monitoring: Any = getattr(sys, "monitoring", None)  # since Python 3.12
+    debugged = monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
+    return sys.gettrace() is not None or debugged
 
 
 def _fork() -> int:

@@ -36,6 +36,7 @@ SHORT = 2e-6  # seconds of an iteration that counting them makes slower
 QUICK = 0.005  # seconds of a whole loop that isn't looked at any more for a while
 CHUNK = 0.1  # seconds that the iterations of one order should take
 FIRST = 0.01  # the same for the first orders, whose answers tell what more of them cost
+TRIED = 0.03  # seconds that may be lost before it is seen whether splitting pays
 MOST = 50_000  # iterations of one order
 PIECE = 1 << 23  # bytes that an answer should have at most
 HELD = 1 << 28  # bytes of answers that may wait for those before
@@ -289,7 +290,7 @@ class Run:
     def _unfit_names(self) -> str:
         if loaded := copies.obstacle():
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
-        if sys.gettrace() is not None and not self._runtime.always:
+        if copies.watched() and not self._runtime.always:
             return "its lines are being traced"
         numpy = sys.modules.get("numpy")
         if numpy is not None and {"call", "log"} & set(numpy.geterr().values()):
@@ -511,9 +512,9 @@ class Run:
         self._there += answer.seconds
         self._before += answer.before
         workers = self._runtime.workers
-        if here > max(FIRST, self._there * (1 - 1 / workers)):
+        if here > max(TRIED, self._there * (1 - 1 / workers)):
             reason = "its iterations are over sooner than their results are here"
-        elif self._before > max(FIRST, self._there * (0.9 * workers - 1)):
+        elif self._before > max(TRIED, self._there * (0.9 * workers - 1)):
             reason = "to come to its iterations takes as long as to do them"
         else:
             return True

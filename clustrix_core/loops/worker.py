@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import CodeType, FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops.files import Staged, Trouble
+from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.results import packed, unpacked
 
 OUTPUT, FLUSH, RECORD, WARNING = -1, -2, -3, -4
@@ -183,7 +184,7 @@ class Captured:
         here.simplefilter("always", append=True)
         here.showwarning = self._warning
         loggers: Any = logging.Logger
-        loggers.callHandlers = lambda logger, record: self._record(logger, record)
+        loggers.handle = lambda logger, record: self._record(logger, record)
 
     def begin(self) -> Log:
         """A new log."""
@@ -207,10 +208,20 @@ class Captured:
         self._log.append((WARNING, (message, category, filename, line, id(frame.f_globals))))
 
     def _record(self, logger: logging.Logger, record: logging.LogRecord) -> None:
-        if record.exc_info or record.stack_info or logging.getLogger(logger.name) is not logger:
+        given = {**vars(record), "msg": None, "args": None}
+        if (
+            record.stack_info
+            or not _never_change(given.values())
+            or logging.getLogger(logger.name) is not logger
+        ):
             self.refuse("its record can't be sent")
-        record.msg, record.args = record.getMessage(), None
+        if type(record.msg) is not str or type(record.args) is not tuple or not _never_change(record.args):
+            record.msg, record.args = record.getMessage(), None
         self._log.append((RECORD, record))
+
+
+def _never_change(values: Iterable[Any]) -> bool:
+    return ATOMS.issuperset(map(type, values))
 
 
 class _Stream(io.TextIOBase):
@@ -259,7 +270,7 @@ def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
         getattr(sys, value).flush()
     elif site == RECORD:
         value.process, value.thread = os.getpid(), threading.get_ident()
-        logging.getLogger(value.name).callHandlers(value)
+        logging.getLogger(value.name).handle(value)
     else:
         message, category, filename, line, address = value
         places = (*known, *(vars(module) for module in list(sys.modules.values())))
