@@ -272,6 +272,21 @@ def test_a_set_has_the_order_in_which_it_is_filled(count: int) -> None:
         assert list(function(range(count))) == list(scattered(range(count)))
 
 
+def test_a_loop_that_cannot_be_split_is_not_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def obstacle() -> str:
+        looked.append(1)
+        return "something"
+
+    looked: list[int] = []
+    monkeypatch.setattr(copies, "obstacle", obstacle)
+    monkeypatch.setattr(execution, "TASTE", 0.0)
+    monkeypatch.setattr(execution.Run, "_worth", lambda *_: True)
+    function = split(doubled, workers=2)
+    for _ in range(60):
+        assert function([1, 2]) == [2, 4]
+    assert len(looked) == 8
+
+
 def test_tables_come_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "clustrix.loops")
     assert is_split(frames)

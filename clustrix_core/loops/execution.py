@@ -69,7 +69,7 @@ class Part:
         self.places = [iterate.__globals__, *guarded.values()]  # where warnings may be from
         self.approved: set[type] = set()
         self.methods = _methods(loop)
-        self.quick = 0  # how often it was over at once
+        self.idle = 0  # how often in a row there was nothing to split
         self.looking = 0.0  # seconds that it took to look at what its iterations see
         self.least = SHORT / 2  # seconds that an iteration takes at least if it is worth splitting
 
@@ -244,6 +244,7 @@ class Run:
             if not worth:
                 return
         reason = self._unfit(it) or self._unprepared()
+        self._note(bool(reason) and not self._runtime.always, off, number)
         if reason:
             _log.info("%s stays serial: %s", self._part.name, reason)
         else:
@@ -385,9 +386,7 @@ class Run:
                 peeked = list(itertools.islice(it, 1))
             now = time.perf_counter()
             if done >= self._left if self._left is not None else not peeked:
-                part = self._part
-                part.quick = part.quick + 1 if now - began < QUICK else 0
-                off[number] = part.quick > 7
+                self._note(now - began < QUICK, off, number)
                 return False
             self._rate = (now - before) / size
             took = now - began
@@ -402,6 +401,11 @@ class Run:
                     yield it, ()
                     return False
             size = max(1, min(done, int(0.05 / max(self._rate, 1e-9))))
+
+    def _note(self, idle: bool, off: list[bool], number: int) -> None:
+        """A loop that is never split isn't looked at any more for a while."""
+        self._part.idle = self._part.idle + 1 if idle else 0
+        off[number] = self._part.idle > 7
 
     def _worth(self, done: int, took: float, cpu: float) -> bool:
         """Whether the rest is worth splitting."""
@@ -514,7 +518,7 @@ class Run:
         workers = self._runtime.workers
         if here > max(TRIED, self._there * (1 - 1 / workers)):
             reason = "its iterations are over sooner than their results are here"
-        elif self._before > max(TRIED, self._there * (0.9 * workers - 1)):
+        elif self._before > max(TRIED, self._there * (0.8 * workers - 1)):
             reason = "to come to its iterations takes as long as to do them"
         else:
             return True
