@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from loops_running import always_split
 
 from clustrix_core.errors import LoopError
 from clustrix_core.loops import copies, execution, explain, independent, split
+from clustrix_core.loops.comparing import difference
 
 LOGGER = logging.getLogger("loops.here")
 
@@ -560,6 +562,18 @@ def test_required_and_not_possible_with_these_arguments() -> None:
 def test_checking_notices_what_was_declared_wrongly() -> None:
     with pytest.raises(LoopError, match="differ"):
         split(counts, workers=2, mode="check")(range(40))
+
+
+def test_where_values_differ() -> None:
+    one: Any = {"a": [1.0, np.array(["b", 2], dtype=object)]}
+    assert difference(one, {"a": [1.0, np.array(["b", 2], dtype=object)]}, "it") == ""
+    assert (
+        difference(one, {"a": [1.0, np.array(["b", 3], dtype=object)]}, "it")
+        == "it['a'][1][1]: 2 here, 3 there"
+    )
+    assert difference(0.0, -0.0, "it") == "it: 0.0 here, -0.0 there"
+    assert difference(float("nan"), float("nan"), "it") == ""
+    assert difference(array("d", [1]), array("d", [2]), "it")
 
 
 CALLS: list[int] = []
