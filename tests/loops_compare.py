@@ -78,7 +78,8 @@ class _Describer:
             yield [(describe(k), describe(v)) for k, v in value.items()]
             yield describe(getattr(value, "default_factory", None))
         elif isinstance(value, (set, frozenset)):
-            yield sorted((describe(item) for item in value), key=repr)
+            items = [describe(item) for item in value]
+            yield items if all(type(item) in (int, str) for item in value) else sorted(items, key=repr)
         elif isinstance(value, np.ndarray):
             yield from self._array(value)
         elif isinstance(value, (pd.DataFrame, pd.Series)):

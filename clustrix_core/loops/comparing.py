@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 
@@ -19,20 +18,20 @@ def difference(one: Any, other: Any, where: str) -> str:
             return f"{where}: {len(one)} items here, {len(other)} there"
         pairs = enumerate(zip(one, other, strict=True))
         return next(filter(None, (difference(mine, its, f"{where}[{n}]") for n, (mine, its) in pairs)), "")
-    if isinstance(one, float) and math.isnan(one) and math.isnan(other):
-        return ""
+    if _is_array(one) and one.dtype.hasobject and one.shape == other.shape:
+        return difference(one.tolist(), other.tolist(), where)
     if _same(one, other):
         return ""
     return f"{where}: {one!r} here, {other!r} there"
 
 
 def _same(one: Any, other: Any) -> bool:
-    if hasattr(one, "tobytes") and hasattr(one, "dtype"):
+    if _is_array(one):
         return bool(
-            one.dtype == other.dtype
-            and one.shape == other.shape
-            and (one.dtype.hasobject or one.tobytes() == other.tobytes())
+            one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
         )
+    if isinstance(one, float):  # by their bits: zeros have signs
+        return one.hex() == float(other).hex()
     try:
         if bool(one == other):
             return True
@@ -44,3 +43,7 @@ def _same(one: Any, other: Any) -> bool:
         return bool(cloudpickle.dumps(one) == cloudpickle.dumps(other) or repr(one) == repr(other))
     except Exception:
         return False
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "tobytes") and hasattr(value, "dtype")

@@ -15,10 +15,12 @@ import socket
 import struct
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
+from typing import Any
 
 possible = hasattr(os, "fork") and sys.platform.startswith("linux")
 """Elsewhere, libraries don't survive it."""
@@ -31,6 +33,7 @@ Work = Callable[[int, int], bytes]
 _NOT_COPIED = {"/libgomp": "GNU OpenMP (libgomp)", "/libcuda.so": "CUDA"}
 """Libraries whose threads or contexts are lost in a copy, which waits for them for ever."""
 
+_SIGNALS = signal.valid_signals()
 _one_at_a_time = threading.Lock()
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ORDER = struct.Struct("<QQ")
@@ -50,10 +53,10 @@ class Copy:
 
     def order(self, start: int, stop: int) -> None:
         """Have iterations done; those of an order are after those of the orders before."""
-        with suppress(OSError):  # if it has died, that is noticed when its answers are read
+        with suppress(ConnectionError):  # if it has died, that is noticed when its answers are read
             self._connection.sendall(_ORDER.pack(start, stop))
 
-    def answers(self) -> Iterator[bytes]:
+    def answers(self) -> list[bytes]:
         """The answers that have come, in the order of the orders.
 
         Raises:
@@ -66,46 +69,57 @@ class Copy:
         if not data:
             raise EOFError
         self._received += data
+        found: list[bytes] = []
         while len(self._received) >= _HEAD.size:
             end = _HEAD.size + _HEAD.unpack_from(self._received)[0]
             if len(self._received) < end:
-                return
-            answer = bytes(memoryview(self._received)[_HEAD.size : end])
+                break
+            found.append(bytes(memoryview(self._received)[_HEAD.size : end]))
             del self._received[:end]
-            yield answer
+        return found
 
-    def end(self) -> None:
-        """End it, whatever it is doing."""
+    def kill(self) -> bool:
+        """End it, whatever it is doing; say whether it is still to be waited for."""
         self._connection.close()
-        with suppress(
-            ChildProcessError
-        ):  # somebody has waited for it, and its number may be another's by now
-            if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
+        try:
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                return False
+        except ChildProcessError:  # somebody has waited for it, and its number may be another's by now
+            return False
+        os.kill(self.pid, signal.SIGKILL)
+        return True
 
 
 class Copies:
-    """Several copies, that work on the same loop.
+    """Several copies, that work on the same loop; none before `start`.
 
     Args:
-        count: how many.
         work: what a copy does: it gives its answer for some iterations.
+
+    Attributes:
+        all: those that live.
+        reading: seconds that it has taken to read their answers.
     """
 
-    def __init__(self, count: int, work: Work) -> None:
+    def __init__(self, work: Work) -> None:
         self.all: list[Copy] = []
-        self._selector = selectors.DefaultSelector()
-        try:
+        self.reading = 0.0
+        self._work = work
+        self._selector = selectors.PollSelector()  # which takes no descriptor
+
+    def start(self, count: int) -> None:
+        """Make them; `end` has to follow, also where this fails.
+
+        Raises:
+            OSError: no more processes can be made.
+        """
+        with undisturbed():
             for _ in range(count):
-                copy = self._made(work)
+                copy = self._made()
                 self.all.append(copy)
                 self._selector.register(copy, selectors.EVENT_READ)
-        except BaseException:
-            self.end()
-            raise
 
-    def _made(self, work: Work) -> Copy:
+    def _made(self) -> Copy:
         with _one_at_a_time:  # else copies that another thread makes would hold the other end
             original, prctl = os.getpid(), _prctl()
             mine, its = socket.socketpair()
@@ -125,7 +139,7 @@ class Copies:
             mine.close()
             for other in self.all:
                 other._connection.close()
-            _serve(work, its)
+            _serve(self._work, its)
         finally:
             os._exit(0)
 
@@ -138,13 +152,16 @@ class Copies:
         for key, _ in self._selector.select(None if long else 0):
             copy = key.fileobj
             assert isinstance(copy, Copy)
+            began = time.perf_counter()
             try:
-                for answer in copy.answers():
+                answers = copy.answers()
+                self.reading += time.perf_counter() - began
+                for answer in answers:
                     yield copy, answer
             except EOFError:
                 self._selector.unregister(copy)
                 self.all.remove(copy)
-                copy.end()
+                _end([copy])
                 yield copy, None
 
     def ask(self, copy: Copy, start: int, stop: int) -> bytes | None:
@@ -157,8 +174,26 @@ class Copies:
     def end(self) -> None:
         """End them."""
         self._selector.close()
-        for copy in self.all:
-            copy.end()
+        _end(self.all)
+
+
+def _end(some: list[Copy]) -> None:
+    with undisturbed():
+        killed = [copy for copy in some if copy.kill()]
+        for copy in killed:
+            with suppress(ChildProcessError):
+                os.waitpid(copy.pid, 0)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """No signal is handled meanwhile: what that raises would come in the midst, or seem another error."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def obstacle() -> str:
@@ -168,16 +203,31 @@ def obstacle() -> str:
     return next((name for library, name in _NOT_COPIED.items() if library in loaded), "")
 
 
+def watched() -> bool:
+    """Whether a debugger, say, follows what is run: it wouldn't see what copies do, or hang there."""
+    monitoring: Any = getattr(sys, "monitoring", None)  # since Python 3.12
+    debugged = monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
+    return sys.gettrace() is not None or debugged
+
+
 def _fork() -> int:
     # Python warns where there are threads, for they aren't in the copy and may have held locks. A copy only
     # does what was proved to use none. Filters are left as they are found: changing them in the usual way
     # makes Python forget which warnings were shown.
+    # Nor is garbage collected there, which is the original's.
     quiet = ("ignore", None, DeprecationWarning, None, 0)
-    warnings.filters.insert(0, quiet)  # type: ignore[attr-defined]
+    filters, collects = warnings.filters, gc.isenabled()
+    filters.insert(0, quiet)  # type: ignore[attr-defined]
+    gc.disable()
     try:
-        return os.fork()
+        pid = os.fork()
+        if not pid:
+            gc.freeze()
+        return pid
     finally:
-        warnings.filters.remove(quiet)  # type: ignore[attr-defined]
+        if collects:
+            gc.enable()
+        filters.remove(quiet)  # type: ignore[attr-defined]
 
 
 @cache
@@ -193,10 +243,10 @@ def _serve(work: Work, connection: socket.socket) -> None:
     global inside
     inside = True
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
+    for number in _SIGNALS:
         if callable(signal.getsignal(number)):  # what is to be done then, the original does
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-    gc.freeze()  # what was garbage before is the original's
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     while True:
         order = connection.recv(_ORDER.size, socket.MSG_WAITALL)
         if len(order) < _ORDER.size:

@@ -26,7 +26,7 @@ from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.copies import Copies, Copy
 from clustrix_core.loops.files import READ, WRITTEN, Staged
 from clustrix_core.loops.guards import Guards
-from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, changeable
+from clustrix_core.loops.reach import Reach, TooLong, Unfit, behind_iterators, changeable
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 from clustrix_core.meter import Meter, bar
@@ -35,7 +35,10 @@ TASTE = 0.002  # seconds of iterations that are timed at least before a loop is 
 SHORT = 2e-6  # seconds of an iteration that counting them makes slower
 QUICK = 0.005  # seconds of a whole loop that isn't looked at any more for a while
 CHUNK = 0.1  # seconds that the iterations of one order should take
+FIRST = 0.01  # the same for the first orders, whose answers tell what more of them cost
+TRIED = 0.03  # seconds that may be lost before it is seen whether splitting pays
 MOST = 50_000  # iterations of one order
+PIECE = 1 << 23  # bytes that an answer should have at most
 HELD = 1 << 28  # bytes of answers that may wait for those before
 
 Step = tuple[Iterable[Any], Iterable[tuple[int, Any]]]
@@ -66,7 +69,7 @@ class Part:
         self.places = [iterate.__globals__, *guarded.values()]  # where warnings may be from
         self.approved: set[type] = set()
         self.methods = _methods(loop)
-        self.quick = 0  # how often it was over at once
+        self.idle = 0  # how often in a row there was nothing to split
         self.looking = 0.0  # seconds that it took to look at what its iterations see
         self.least = SHORT / 2  # seconds that an iteration takes at least if it is worth splitting
 
@@ -145,18 +148,22 @@ class Runtime:
         """A list comprehension."""
         found: list[Any] = []
         for stage, logs in self.loop(number, header, leaves, names, off):
-            found += serial(stage)
+            made = serial(stage)
+            if len(made) > len(found):  # most are done in one go where nothing is split
+                made[:0] = found
+                found = made
+            else:
+                found += made
             found += [values[0] for _, values in logs]
         return found
 
     def setcomp(
-        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], set[Any]]
+        self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any, Any], Any]
     ) -> set[Any]:
         """A set comprehension."""
         found: set[Any] = set()
         for stage, logs in self.loop(number, header, leaves, names, off):
-            for item in serial(stage):
-                found.add(item)
+            serial(stage, found.add)
             for _, values in logs:
                 found.add(values[0])
         return found
@@ -176,9 +183,13 @@ class Runtime:
     ) -> Iterator[Any]:
         """A generator expression."""
         steps = self.loop(number, header, leaves, names, off)
-        return itertools.chain.from_iterable(
-            itertools.chain(serial(stage), (values[0] for _, values in logs)) for stage, logs in steps
-        )
+        return itertools.chain.from_iterable(_parts(steps, serial))
+
+
+def _parts(steps: Iterator[Step], serial: Callable[[Any], Any]) -> Iterator[Iterable[Any]]:
+    for stage, logs in steps:
+        yield serial(stage)
+        yield (values[0] for _, values in logs)
 
 
 class Order:
@@ -205,6 +216,11 @@ class Run:
         self._runtime, self._part, self._loop = runtime, part, part.loop
         self._header, self._leaves, self._names = header, leaves, names
         self._rate = 0.0  # seconds of an iteration
+        self._bytes = 0.0  # those that come back of an iteration, once some have
+        self._held = 0  # bytes of answers that wait for those before
+        self._there = 0.0  # seconds of all iterations that copies have done
+        self._before = 0.0  # seconds that it took them to come to these
+        self._here = 0.0  # seconds that it took to do here what they do
         self._gain = math.inf  # seconds that splitting may save
         self._left: int | None = None  # iterations that are still to be ordered
         self._next = 0  # the iteration that is ordered next
@@ -227,15 +243,16 @@ class Run:
             worth = yield from self._begin(it, off, number)
             if not worth:
                 return
-        reason = self._unfit(it)
+        reason = self._unfit(it) or self._unprepared()
+        self._note(bool(reason) and not self._runtime.always, off, number)
         if reason:
             _log.info("%s stays serial: %s", self._part.name, reason)
         else:
-            self._staged = Staged(self._loop.facts.writes)
             try:
                 yield from self._both(it) if mode == "check" else self._parallel(it)
             finally:
-                self._staged.end()
+                with copies.undisturbed():
+                    self._staged.end()
         if not self._exhausted or any(hasattr(leaf, "__next__") for leaf in self._leaves):
             self._catch_up(it)
             yield it, ()
@@ -249,20 +266,32 @@ class Run:
 
     def _unfit(self, it: Iterator[Any]) -> str:
         """Why the loop can't be split in this call, if so."""
-        try:
-            return self._unfit_names() or self._unfit_objects(it)
-        except Unfit as error:
-            return str(error)
-        except TimeoutError:
-            self._part.looking = self._gain
-            return "to look at all that its iterations see takes longer than splitting saves"
-
-    def _unfit_names(self) -> str:
         if not copies.possible:
             return "that is done on Linux only"
+        with copies.undisturbed():
+            try:
+                return self._unfit_names() or self._unfit_objects(it)
+            except Unfit as error:
+                return str(error)
+            except TooLong:
+                self._part.looking = self._gain
+                return "to look at all that its iterations see takes longer than splitting saves"
+            except OSError as error:  # no more files can be opened, say
+                return str(error)
+
+    def _unprepared(self) -> str:
+        """Why files of the loop can't be written beside their places, if so."""
+        with copies.undisturbed():
+            try:
+                self._staged = Staged(self._loop.facts.writes)
+            except OSError as error:  # no place for temporary files, say
+                return str(error)
+        return ""
+
+    def _unfit_names(self) -> str:
         if loaded := copies.obstacle():
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
-        if sys.gettrace() is not None and not self._runtime.always:
+        if copies.watched() and not self._runtime.always:
             return "its lines are being traced"
         numpy = sys.modules.get("numpy")
         if numpy is not None and {"call", "log"} & set(numpy.geterr().values()):
@@ -357,9 +386,7 @@ class Run:
                 peeked = list(itertools.islice(it, 1))
             now = time.perf_counter()
             if done >= self._left if self._left is not None else not peeked:
-                part = self._part
-                part.quick = part.quick + 1 if now - began < QUICK else 0
-                off[number] = part.quick > 7
+                self._note(now - began < QUICK, off, number)
                 return False
             self._rate = (now - before) / size
             took = now - began
@@ -375,6 +402,11 @@ class Run:
                     return False
             size = max(1, min(done, int(0.05 / max(self._rate, 1e-9))))
 
+    def _note(self, idle: bool, off: list[bool], number: int) -> None:
+        """A loop that is never split isn't looked at any more for a while."""
+        self._part.idle = self._part.idle + 1 if idle else 0
+        off[number] = self._part.idle > 7
+
     def _worth(self, done: int, took: float, cpu: float) -> bool:
         """Whether the rest is worth splitting."""
         if took > 0.05 and cpu > 1.3 * took:  # iterations use several cores as they are
@@ -389,17 +421,19 @@ class Run:
         """Have iterations done by copies, and have what they log happen."""
         global _cost
         began = time.perf_counter()
-        try:
-            made = self._copies(it, self._runtime.workers)
-        except OSError as error:  # no more processes, or no memory for them
-            _log.warning("%s goes on serially: %s", self._part.name, error)
-            return
-        _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
-        given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
         waiting: deque[Order] = deque()
         meter = loop_meter(self._part.name) if self._runtime.progress else None
         done, total = 0, self._left
+        made = self._copies(it)
         try:
+            with copies.undisturbed():
+                try:
+                    made.start(self._runtime.workers)
+                except OSError as error:  # no more processes, or no memory for them
+                    _log.warning("%s goes on serially: %s", self._part.name, error)
+                    return
+            _cost = 0.5 * (_cost + 2 * (time.perf_counter() - began))  # they have to be ended, too
+            given: dict[Copy, deque[Order]] = {copy: deque() for copy in made.all}
             while True:
                 self._give(made, given, waiting)
                 if not waiting:
@@ -411,6 +445,7 @@ class Run:
                 for copy, data in made.wait(not (first.data or first.lost)):
                     if data is not None:
                         given[copy].popleft().data = data
+                        self._held += len(data)
                         continue
                     _log.warning("%s: a process has died; what it was doing is done again", self._part.name)
                     self._ended = True
@@ -422,7 +457,8 @@ class Run:
                     if meter is not None:
                         meter.clear()  # its output comes now
                     done += first.count
-                    go_on = yield from self._take_over(it, waiting.popleft())
+                    self._held -= len(first.data)
+                    go_on = yield from self._take_over(it, waiting.popleft(), made.reading)
                     if not go_on:
                         break
         finally:
@@ -430,17 +466,15 @@ class Run:
             if meter is not None:
                 meter.clear()
 
-    def _copies(self, it: Iterator[Any], count: int) -> Copies:
+    def _copies(self, it: Iterator[Any]) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]
-        work = Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged)
-        return Copies(count, work)
+        return Copies(Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged))
 
     def _give(self, made: Copies, given: dict[Copy, deque[Order]], waiting: deque[Order]) -> None:
-        """See to it that every copy has two orders, so that none has to wait for the next."""
-        for rank in range(2):
+        """See to it that every copy has two orders, so that none has to wait for the next; one at first."""
+        for rank in range(2 if self._bytes else 1):
             for copy in made.all:
-                held = sum(len(order.data) for order in waiting)
-                if len(given[copy]) > rank or self._left == 0 or self._ended or held > HELD:
+                if len(given[copy]) > rank or self._left == 0 or self._ended or self._held > HELD:
                     continue
                 order = Order(self._next, self._size())
                 self._next += order.count
@@ -452,32 +486,47 @@ class Run:
 
     def _size(self) -> int:
         """How many iterations the next order should have."""
-        size = int(CHUNK / self._rate) if self._rate else 1
+        size = int((CHUNK if self._bytes else FIRST) / self._rate) if self._rate else 1
+        if self._bytes:
+            size = min(size, int(PIECE / self._bytes))
         if self._left is not None:
             size = min(size, self._left // (2 * self._runtime.workers))
         return max(1, min(size, MOST))
 
-    def _take_over(self, it: Iterator[Any], order: Order) -> Generator[Step, None, bool]:
+    def _take_over(self, it: Iterator[Any], order: Order, reading: float) -> Generator[Step, None, bool]:
         """Have what was logged happen; say whether the copies are to go on."""
         if order.lost:  # its iterations have done nothing that can be seen
             self._catch_up(it)
             yield itertools.islice(it, order.count), ()
             return True
         began = time.perf_counter()
-        try:
-            answer = received(order.data, self._known)
-        except Exception as error:
-            answer = Answer([], {}, order.count, 0, f"{ABANDONED}: {type(error).__name__}: {error}", 0.0)
+        with copies.undisturbed():
+            try:
+                answer = received(order.data, self._known)
+            except Exception as error:
+                reason = f"{ABANDONED}: {type(error).__name__}: {error}"
+                answer = Answer([], {}, order.count, 0, reason, 0.0)
         go_on = yield from self._happens(it, answer, order.count)
-        return go_on and self._saves(answer, time.perf_counter() - began)
+        self._here += time.perf_counter() - began
+        if answer.done:
+            self._rate = _average(self._rate, answer.seconds / answer.done)
+            self._bytes = _average(self._bytes, len(order.data) / answer.done)
+        return go_on and self._saves(answer, self._here + reading)
 
-    def _saves(self, answer: Answer, took: float) -> bool:
+    def _saves(self, answer: Answer, here: float) -> bool:
         """Whether having iterations done elsewhere saves more than it takes to do here what they do."""
-        if took < answer.seconds * (1 - 1 / self._runtime.workers) or self._runtime.always or not answer.done:
+        self._there += answer.seconds
+        self._before += answer.before
+        workers = self._runtime.workers
+        if here > max(TRIED, self._there * (1 - 1 / workers)):
+            reason = "its iterations are over sooner than their results are here"
+        elif self._before > max(TRIED, self._there * (0.8 * workers - 1)):
+            reason = "to come to its iterations takes as long as to do them"
+        else:
             return True
-        _log.info(
-            "%s goes on serially: its iterations are over sooner than their results are here", self._part.name
-        )
+        if self._runtime.always or not answer.done:
+            return True
+        _log.info("%s goes on serially: %s", self._part.name, reason)
         self._part.least = 2 * answer.seconds / answer.done
         return False
 
@@ -486,9 +535,6 @@ class Run:
             answer = Answer([], {}, count, 0, f"{ABANDONED}: several iterations use the same file", 0.0)
         yield (), self._replayed(answer)
         self._behind += answer.done
-        if answer.done:
-            rate = answer.seconds / answer.done
-            self._rate = rate if not self._rate else 0.5 * (self._rate + rate)
         if answer.reason.startswith(ABANDONED):
             _log.info("%s goes on serially: %s", self._part.name, answer.reason)
             return False
@@ -528,8 +574,10 @@ class Run:
 
     def _both(self, it: Iterator[Any]) -> Iterator[Step]:
         """Have iterations done by one copy that does all and by several in turn, and compare."""
-        serial, several = self._copies(it, 1), self._copies(it, max(2, self._runtime.workers))
+        serial, several = self._copies(it), self._copies(it)
         try:
+            serial.start(1)
+            several.start(max(2, self._runtime.workers))
             for start in itertools.count(step=16):
                 turn = start // 16 % len(several.all)
                 one = self._answer(serial, 0, start, start + 16)
@@ -564,6 +612,11 @@ class Run:
             raise LoopError(
                 f"{self._part.name}: between iterations {first} and {first + one.done - 1} the runs differ in {found}"
             )
+
+
+def _average(before: float, now: float) -> float:
+    """Of what it was, if it was anything, and what it is."""
+    return 0.5 * (before + now) if before else now
 
 
 def _is_array(value: Any) -> bool:

@@ -72,9 +72,9 @@ class Staged:
 
         sys.addaudithook(hook)
         if self._writes:
-            self._open_beside(log)
+            self._open_beside(log, refuse)
 
-    def _open_beside(self, log: Callable[[int, Any], None]) -> None:
+    def _open_beside(self, log: Callable[[int, Any], None], refuse: Callable[[str], None]) -> None:
         original: Any = io.open
         numbers = itertools.count()
         assert self._record is not None
@@ -89,13 +89,21 @@ class Staged:
                 return original(file, mode, *args, **options)
             folder, name = os.path.split(os.path.abspath(os.fsdecode(file)))
             path = os.path.join(os.path.realpath(folder), name)
-            beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}-{next(numbers)}")
+            beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(numbers)}")
             os.write(record, os.fsencode(beside) + b"\0")
+
+            def opened_beside(_: Any, flags: int) -> int:
+                try:
+                    return os.open(beside, flags, 0o666)
+                except (
+                    OSError
+                ):  # it would have another text, and where the name alone is too long for it, be none
+                    refuse("a file can't be written")
+                    raise Trouble from None
+
             self._mine = True
             try:
-                opened = original(
-                    file, mode, *args, **options, opener=lambda _, flags: os.open(beside, flags, 0o666)
-                )
+                opened = original(file, mode, *args, **options, opener=opened_beside)
             finally:
                 self._mine = False
             log(WRITTEN, (path, beside))
@@ -135,6 +143,6 @@ class Staged:
             return
         self._record.seek(0)
         for beside in self._record.read().split(b"\0")[:-1]:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # perhaps it never was there
                 os.unlink(beside)
         self._record.close()

@@ -42,6 +42,10 @@ class Unfit(Exception):  # noqa: N818 (the loop stays here)
     """Something is seen that iterations can't share, as far as anybody knows."""
 
 
+class TooLong(Exception):  # noqa: N818 (the loop stays here)
+    """Looking takes longer than it is worth."""
+
+
 class Reach:
     """All the objects that can be got at from some.
 
@@ -70,12 +74,12 @@ class Reach:
 
         Raises:
             Unfit: to something that iterations can't share.
-            TimeoutError: it takes longer than it may.
+            TooLong: it takes longer than it may.
         """
         level = list(values)
         while level:
             if time.perf_counter() > self._end:
-                raise TimeoutError
+                raise TooLong
             plain: list[Any] = []
             special: list[Any] = []
             for value in self._new(level):

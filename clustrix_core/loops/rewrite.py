@@ -101,10 +101,16 @@ def _comprehension(number: int, loop: Loop) -> ast.expr:
     header, leaves = _header(number, loop)
     first, *others = node.generators
     first = ast.comprehension(first.target, _name(stage), first.ifs, first.is_async)
-    inner = type(node)(
-        **{**{name: getattr(node, name) for name in node._fields}, "generators": [first, *others]}
-    )
-    serial = ast.Lambda(ast.arguments([], [ast.arg(stage)], None, [], [], None, []), inner)
+    given, generators = [ast.arg(stage)], [first, *others]
+    if isinstance(node, ast.SetComp):  # whose order is that in which it is filled
+        add = f"_clx_add_{number}"
+        given.append(ast.arg(add))
+        inner: ast.expr = ast.ListComp(ast.Call(_name(add), [node.elt], []), generators)
+    else:
+        inner = type(node)(
+            **{**{name: getattr(node, name) for name in node._fields}, "generators": generators}
+        )
+    serial = ast.Lambda(ast.arguments([], given, None, [], [], None, []), inner)
     how = {
         ast.ListComp: "listcomp",
         ast.SetComp: "setcomp",

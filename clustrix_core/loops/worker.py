@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import CodeType, FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops.files import Staged, Trouble
+from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.results import packed, unpacked
 
 OUTPUT, FLUSH, RECORD, WARNING = -1, -2, -3, -4
@@ -38,6 +39,7 @@ class Answer(NamedTuple):
         done: how many iterations were done.
         reason: why not all, if so.
         seconds: that they took.
+        before: seconds that it took to come to them, past those that others do.
     """
 
     log: Log
@@ -46,6 +48,7 @@ class Answer(NamedTuple):
     done: int
     reason: str
     seconds: float
+    before: float = 0.0
 
 
 _FIXED = frozenset({int, float, complex, bool, str, bytes, type(None), tuple})
@@ -89,12 +92,14 @@ class Iterations:
         if self._captured is None:
             self._captured = Captured()
             self._staged.begin(self._captured.log, self._captured.refuse)
+        began = time.perf_counter()
         try:
             next(islice(self._items, start - self._next, start - self._next), None)
         except BaseException:  # an iteration before is where it ends
             return _sent(Answer([], {}, 0, 0, "", 0.0), {})
         self._next = stop
-        answer = self._done(self._captured, stop - start)
+        before = time.perf_counter() - began
+        answer = self._done(self._captured, stop - start)._replace(before=before)
         try:
             if self._staged.left_open():
                 raise OSError("a file is left open")
@@ -179,7 +184,7 @@ class Captured:
         here.simplefilter("always", append=True)
         here.showwarning = self._warning
         loggers: Any = logging.Logger
-        loggers.callHandlers = lambda logger, record: self._record(logger, record)
+        loggers.handle = lambda logger, record: self._record(logger, record)
 
     def begin(self) -> Log:
         """A new log."""
@@ -203,10 +208,20 @@ class Captured:
         self._log.append((WARNING, (message, category, filename, line, id(frame.f_globals))))
 
     def _record(self, logger: logging.Logger, record: logging.LogRecord) -> None:
-        if record.exc_info or record.stack_info or logging.getLogger(logger.name) is not logger:
+        given = {**vars(record), "msg": None, "args": None}
+        if (
+            record.stack_info
+            or not _never_change(given.values())
+            or logging.getLogger(logger.name) is not logger
+        ):
             self.refuse("its record can't be sent")
-        record.msg, record.args = record.getMessage(), None
+        if type(record.msg) is not str or type(record.args) is not tuple or not _never_change(record.args):
+            record.msg, record.args = record.getMessage(), None
         self._log.append((RECORD, record))
+
+
+def _never_change(values: Iterable[Any]) -> bool:
+    return ATOMS.issuperset(map(type, values))
 
 
 class _Stream(io.TextIOBase):
@@ -216,6 +231,10 @@ class _Stream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self.encoding and not text.isascii():
+            text.encode(
+                self.encoding, self.errors or "strict"
+            )  # what the original can't write, it can't either
         self._captured.log(OUTPUT, (self._name, text))
         return len(text)
 
@@ -232,6 +251,10 @@ class _Stream(io.TextIOBase):
     def encoding(self) -> Any:  # type: ignore[override]
         return getattr(self._original, "encoding", None)
 
+    @property
+    def errors(self) -> Any:  # type: ignore[override]
+        return getattr(self._original, "errors", None)
+
 
 def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
     """Have output, a record or a warning of a log come out here.
@@ -247,7 +270,7 @@ def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
         getattr(sys, value).flush()
     elif site == RECORD:
         value.process, value.thread = os.getpid(), threading.get_ident()
-        logging.getLogger(value.name).callHandlers(value)
+        logging.getLogger(value.name).handle(value)
     else:
         message, category, filename, line, address = value
         places = (*known, *(vars(module) for module in list(sys.modules.values())))
