@@ -36,6 +36,7 @@ class Facts:
         looks: whether it is asked which files there are.
         mutates: whether anything is changed in place.
         fills: whether something that may hold others is put into an array: none may be of objects then.
+        hands_over: whether a library is given something that it may call.
         outputs: how many places there are that print, log or warn.
     """
 
@@ -52,6 +53,7 @@ class Facts:
     looks: bool = False
     mutates: bool = False
     fills: bool = False
+    hands_over: bool = False
     outputs: int = 0
 
     def assume(self, text: str) -> None:
@@ -61,6 +63,10 @@ class Facts:
     def by_name(self, name: str, own: int) -> None:
         """A method is taken for what its name says, and to give something that is so much the code's own."""
         self.methods[name] = max(own, self.methods.get(name, own))
+
+    def stores_by_name(self) -> bool:
+        """Whether attributes are set of objects of which it is only known that they are the code's own."""
+        return any(name[-1] == "=" for name in self.methods)
 
     def walked(self, function: FunctionType) -> None:
         self.codes[id(function)] = function, shape(function)

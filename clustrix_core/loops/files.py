@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from clustrix_core.loops.source import is_library
+
 WRITTEN, READ = -5, -6
 """The sites of files in a log."""
 
@@ -66,6 +68,9 @@ class Staged:
                         raise Trouble
                     if self._writes:
                         log(READ, os.path.realpath(os.fsdecode(path)))
+            elif event == "pickle.find_class" and not is_library(args[0]):
+                refuse(f"a file holds a {args[1]}")
+                raise Trouble
             elif event in _CHANGING or (self._writes and event in _LOOKING):
                 refuse(f"it calls {event}")
                 raise Trouble

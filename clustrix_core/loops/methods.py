@@ -19,6 +19,8 @@ _CLEAR = frozenset({
     "iterator", "generator",
 })  # fmt: skip
 _GIVEN_FUNCTIONS = frozenset({"apply", "applymap", "agg", "aggregate", "map", "transform", "pipe"})
+_TOLD = frozenset({"array", "filled", "view", "new"})  # methods that may be told to change the object
+_CALLING_KEYS = frozenset({"sort", "sub", "replace", "glob", "rglob"})  # they call what is surely seen
 _STREAMS = ("sys.stdout", "sys.stderr")
 
 
@@ -119,7 +121,9 @@ class Methods(Calls):
         node: ast.Call,
         function: ast.Attribute,
     ) -> Value:
-        shares = self._check_keywords("", name, args, keywords, node)
+        if "*" in keywords and base.own == SHARED and base.kind not in _CLEAR and known.result in _TOLD:
+            self.unknown_call(function, node)
+        shares = self._check_keywords("", name, args, self.by_name(keywords, node), node)
         self._check_inplace(function, base, node)
         place = calls.METHOD_OUTPUTS.get(name, len(args))
         if any(
@@ -135,14 +139,18 @@ class Methods(Calls):
                 base = base.opened()
             if any(value.kind == "function" for value in args) and not known.calls:
                 raise self.closure(node)
+        if known.calls and name not in _CALLING_KEYS:
+            self.facts.hands_over = True
         own = self._check_functions(name, known, args, keywords, node)
         if name == "shuffle" and (not args or args[0].own == SHARED):
             raise self._changes_by(function, node)
         if name in ("choice", "choices", "sample") and known.result == "own":
             return self._drawn(name, args, keywords)
         if name == "astype":
-            shares = "copy" in keywords and shares
+            shares = shares or len(args) > 1
             known = calls.Known("filled") if not shares else known
+        if name == "copy" and any(value.kind != "text" for value in args):
+            shares = True
         if shares and base.own != OWN:
             return Value(SHARED, base.kind)
         if known.result == "view":
