@@ -18,9 +18,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO
 
+BEGUN = b"\n"  # comes before each answer, as soon as there is something to do
+
 
 def serve(line: socket.socket, given: BinaryIO) -> None:
-    """Do what comes over the line, and answer whether that worked, and what it gave, or raised."""
+    """Do what comes over the line: say that it begins, and then whether it worked, and what came of it."""
     if sys.stderr is not None:
         faulthandler.enable()
     line.set_inheritable(False)
@@ -28,6 +30,7 @@ def serve(line: socket.socket, given: BinaryIO) -> None:
     threading.Thread(target=_end_with_parent, args=(line.fileno(),), daemon=True).start()
     with line.makefile("wb") as answers:
         while given.peek(1):  # type: ignore[attr-defined]
+            line.sendall(BEGUN)
             run, arguments = pickle.load(given)
             pickle.dump(_answer(run, arguments), answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()

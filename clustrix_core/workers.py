@@ -62,6 +62,10 @@ class WorkerDiedError(Exception):
     """A worker process ended in the midst of its work."""
 
 
+class _NotBegunError(WorkerDiedError):
+    """It ended before that: what it was to do can't have been begun."""
+
+
 class Order(Future[Any]):
     """Something that a worker is to do: a function that it finds by its name, and what it is called with.
 
@@ -93,7 +97,7 @@ class Order(Future[Any]):
 
         Raises:
             CancelledError: it was ended.
-            _NotBegunError: the worker had died before.
+            _NotBegunError: the worker died before it began.
             WorkerDiedError: the worker died in the midst of it.
         """
         with self._lock:
@@ -210,17 +214,14 @@ class Workers:
             if worker is not None:
                 try:
                     return partial(order.set_result, order.done_by(worker)), worker
-                except _NotBegunError:  # it has died since it did something
+                except _NotBegunError:  # it has been killed since it did something, say
                     self._without(worker)
             worker = self._started()
             return partial(order.set_result, order.done_by(worker)), worker
         except _RaisedError as error:
             return partial(order.set_exception, error.args[0]), worker
         except BaseException as error:
-            failure = (
-                WorkerDiedError("as soon as it was started") if isinstance(error, _NotBegunError) else error
-            )
-            return partial(order.set_exception, failure), self._without(worker)
+            return partial(order.set_exception, error), self._without(worker)
         finally:
             order.work = None
 
@@ -238,10 +239,6 @@ class Workers:
                 self._alive.discard(worker)
             worker.close()
         return None
-
-
-class _NotBegunError(Exception):
-    """What a worker was to do can't have been begun."""
 
 
 class _RaisedError(Exception):
@@ -263,7 +260,7 @@ class _Worker:
                 start_new_session=True,  # Ctrl-C is left to this process, and all that it starts ends with it
             )
         self._answers = self._line.makefile("rb")
-        with suppress(_NotBegunError):  # then so will be what it is to do
+        with suppress(OSError):  # it has ended, which shows when it is to do something
             self._send((self._path, sys.argv))
 
     def is_up_to_date(self) -> bool:
@@ -272,20 +269,20 @@ class _Worker:
 
     def do(self, work: object) -> Any:
         """Have something done; see `Order.done_by`."""
-        self._send(work)
+        begun = b""
         try:
+            self._send(work)
+            begun = self._answers.read(1)
             worked, value = pickle.load(self._answers)
         except (OSError, EOFError, pickle.UnpicklingError):
-            raise WorkerDiedError(self._how_it_ended()) from None
+            died = WorkerDiedError if begun else _NotBegunError
+            raise died(self._how_it_ended()) from None
         if not worked:
             raise _RaisedError(value)
         return value
 
     def _send(self, what: object) -> None:
-        try:
-            pickle.dump(what, _Writer(self._line), pickle.HIGHEST_PROTOCOL)
-        except OSError:  # it didn't get all of it
-            raise _NotBegunError from None
+        pickle.dump(what, _Writer(self._line), pickle.HIGHEST_PROTOCOL)
 
     def _how_it_ended(self) -> str:
         with suppress(subprocess.TimeoutExpired):

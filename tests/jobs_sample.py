@@ -201,6 +201,14 @@ def raises_it() -> None:
     raises_unpicklable.local()
 
 
+def leaves_a_mark_and_dies(file: str) -> None:
+    import signal
+
+    with open(file, "a") as marks:
+        marks.write("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def leaves_a_child(file: str) -> None:
     """Ends without a word, and leaves a process that was forked."""
     import time
@@ -224,6 +232,15 @@ class SillyError(Exception):
 @cluster
 def raises_silly() -> None:
     raise SillyError
+
+
+REMEMBERED: list[int] = []
+
+
+@cluster
+def remembers(number: int) -> list[int]:
+    REMEMBERED.append(number)
+    return REMEMBERED
 
 
 @cluster

@@ -280,6 +280,22 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert not heavy & set(done.stdout.split()), done.stdout
 
 
+COLLECTIONS = """
+import gc
+collections = []
+gc.callbacks.append(lambda phase, info: phase == "start" and collections.append(info))
+from clustrix import ClusterConfig
+print(len(collections) <= 1, gc.isenabled())  # the one that was due when it was over
+"""
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_importing_looks_for_no_garbage_and_leaves_the_collector_as_it_was(enabled: bool) -> None:
+    code = COLLECTIONS if enabled else "import gc; gc.disable()\n" + COLLECTIONS
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", str(enabled)]
+
+
 FIRST_CALL = """
 import sys
 import importlib.metadata, pluggy, pydantic
@@ -310,7 +326,7 @@ def test_first_local_call_loads_only_what_it_needs() -> None:
         "testing",
     )
     assert not ours & {f"clustrix_core.{module}" for module in needless}
-    small = {"atexit", "binascii", "contextlib", "errno", "stat", "threading", "weakref"}
+    small = {"atexit", "binascii", "contextlib", "errno", "gc", "stat", "threading", "weakref"}
     assert loaded - ours <= small
 
 

@@ -27,7 +27,7 @@ from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cl
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import following, package, records
+from clustrix_core.jobs import following, package, records, travel
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.models import JobSpec
 from clustrix_core.session import pool
@@ -230,6 +230,29 @@ def test_calls_of_a_map_do_not_see_each_other() -> None:
     shared: list[int] = []
     assert list(jobs_sample.takes.map([shared] * 500)) == [1] * 500
     assert shared == []
+    assert [found[-1] for found in jobs_sample.remembers.map(range(500))] == list(range(500))
+
+
+def test_what_a_map_takes_and_gives_is_of_any_kind() -> None:
+    values = [0, 1 << 5000, True, None, 0.1, 1j, "\udc80", b"", b"\x80\x05.", (), [1], {"a": {1}}, int, max]
+    values += [number if number % 3 else [number] for number in range(500)]
+    assert list(jobs_sample.gives.map(values)) == values
+    assert list(map(type, jobs_sample.gives.map(values))) == list(map(type, values))
+
+
+def test_what_is_pickled_after_something_else_is_as_if_it_were_alone() -> None:
+    class Local:
+        pass
+
+    def returns_it() -> object:
+        return shared
+
+    shared = [1, Local, ClusterConfig(local_work_dir="/tmp")]
+    packer = travel.Packer()
+    for value in (shared, returns_it, [shared, returns_it], Local(), shared, "a", returns_it):
+        assert packer.dumps(value) == travel.dumps(value)
+        with pytest.raises(TypeError):
+            packer.dumps([shared, threading.Lock()])
 
 
 def test_what_can_not_travel_in_a_map_fails_alone() -> None:

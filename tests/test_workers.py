@@ -69,19 +69,28 @@ def test_one_that_dies_dies_alone(workers: Workers) -> None:
     assert slow.result(SECONDS) is None
 
 
-def test_one_that_died_while_it_was_idle_is_replaced(workers: Workers) -> None:
+def test_one_that_is_killed_while_it_is_idle_is_replaced(workers: Workers) -> None:
+    for _ in range(10):  # its threads may hold its line for a moment, or not
+        pid = workers.submit(1, os.getpid).result(SECONDS)
+        os.kill(pid, signal.SIGKILL)
+        assert workers.submit(1, os.getpid).result(SECONDS) not in (pid, os.getpid())
+
+
+def test_what_was_not_begun_when_a_worker_was_killed_is_given_to_another(workers: Workers) -> None:
     pid = workers.submit(1, os.getpid).result(SECONDS)
+    os.kill(pid, signal.SIGSTOP)
+    order = workers.submit(1, os.getpid)
+    assert wait_until(order.running)
+    time.sleep(0.2)  # it is on its way
     os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: not is_alive(pid) and not has_threads(pid))
-    assert workers.submit(1, os.getpid).result(SECONDS) not in (pid, os.getpid())
+    assert order.result(SECONDS) not in (pid, os.getpid())
 
 
-def has_threads(pid: int) -> bool:
-    """They may outlive what is seen of their process for a moment, and hold its descriptors."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/task")) > 1
-    except FileNotFoundError:
-        return False
+def test_what_was_begun_when_a_worker_was_killed_is_not_done_again(workers: Workers, tmp_path: Path) -> None:
+    workers.submit(1, os.getpid).result(SECONDS)
+    with pytest.raises(WorkerDiedError, match="signal 9"):
+        workers.submit(1, jobs_sample.leaves_a_mark_and_dies, str(tmp_path / "marks")).result(SECONDS)
+    assert (tmp_path / "marks").read_text() == "x"
 
 
 def test_the_end_of_one_shows_where_it_has_left_children(workers: Workers, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
 
 MOMENT = 0.1  # seconds that a chunk of calls should take: more is noticed late, less costs more
+GROWTH = 8  # times that a chunk may be larger than one that was seen to take less
 
 _workers = Workers()
 
@@ -78,7 +79,11 @@ class Calls:
 
     def hand_out(self, chunk: range) -> Order:
         """Have some of the calls done."""
-        packed = [travel.dumps(self.calls[task]) for task in chunk]
+        packer = travel.Packer()
+        packed = [
+            args if not kwargs and travel.is_fixed(args) else packer.dumps((args, kwargs))
+            for args, kwargs in self.calls[chunk.start : chunk.stop]
+        ]
         place = self._config, self._marker, self._work_dir
         task = Task(self._function, *place, packed, self._cores, self._loops)
         return _workers.submit(self.workers, run, task)
@@ -94,8 +99,10 @@ class _Cancelled(_Raised):
     """It was cancelled."""
 
 
-def _outcome(what: str, data: bytes) -> Any:
-    """What a call returned, or `_Raised`."""
+def _outcome(what: str, data: Any) -> Any:
+    """What a call returned, or `_Raised`; see `worker.run`."""
+    if type(data) is not bytes:
+        return data
     try:
         told = pickle.loads(data)
         return _Raised(what_was_raised(what, *told)) if isinstance(told, Failed) else told
@@ -214,7 +221,7 @@ class Attended(Submission):
     def _arrived(self, chunk: range, began: float, order: Order) -> None:
         took = time.monotonic() - began
         if took < MOMENT:
-            self._size = max(self._size, 2 * len(chunk))
+            self._size = max(self._size, int(len(chunk) * min(GROWTH, MOMENT / took)))
         elif took > 10 * MOMENT:
             self._size = max(1, len(chunk) // 2)
         try:

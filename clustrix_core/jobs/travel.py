@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterable
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ STAY = frozenset({"key_file"})
 """Fields that mean nothing over there, or too much."""
 
 _NAMED = (type, FunctionType, BuiltinFunctionType)
+_SPECIAL = (*_NAMED, CodeType, ModuleType)
 _THERE = {"__main__", "cloudpickle", "clustrix_core", *sys.stdlib_module_names}
 
 
@@ -26,8 +28,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Those that are pickled by their names, or of which classes and functions are."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if is_config(obj):
-            return arrive, travelling(obj)
+        if not isinstance(obj, _SPECIAL):
+            return (arrive, travelling(obj)) if is_config(obj) else NotImplemented
         if isinstance(obj, CodeType) and obj.co_filename != _NOWHERE:
             return code_of, (obj.replace(co_filename=_NOWHERE), obj.co_filename)
         found = super().reducer_override(obj)
@@ -64,9 +66,35 @@ def dump(value: object, file: SupportsWrite) -> set[str]:
 
 def dumps(value: object) -> bytes:
     """The same, as bytes."""
-    buffer = io.BytesIO()
-    dump(value, buffer)
-    return buffer.getvalue()
+    return Packer().dumps(value)
+
+
+_FIXED = frozenset({int, float, complex, bool, str, type(None)})
+
+
+def is_fixed(values: Iterable[object]) -> bool:
+    """Whether they can't be changed, and are the same wherever they are unpickled, together or one by one."""
+    return _FIXED.issuperset(map(type, values))
+
+
+class Packer:
+    """Pickles many values, each for itself: making a pickler takes longer than most of what it pickles."""
+
+    def __init__(self) -> None:
+        self._buffer = io.BytesIO()
+        self._pickler = _Pickler(self._buffer)
+
+    def dumps(self, value: object) -> bytes:
+        """As the function of this name; nothing of the value is kept."""
+        pickler, buffer = self._pickler, self._buffer
+        try:
+            pickler.dump(value)
+            return buffer.getvalue()
+        finally:
+            buffer.seek(0)
+            buffer.truncate()
+            pickler.clear_memo()
+            pickler.globals_ref.clear()
 
 
 def code_of(code: CodeType, file: str) -> CodeType:

@@ -19,7 +19,8 @@ class Task(NamedTuple):
         config: the config of the place, pickled.
         marker: that of the place.
         work_dir: where the calls start.
-        calls: their arguments, pickled each for itself: none sees what another does to its own.
+        calls: their arguments, pickled each for itself: none sees what another does to its own. Those that
+            can't be changed are a tuple instead, and none of them has a name.
         cores: how many each has.
         loops: what splitting its loops takes.
     """
@@ -28,7 +29,7 @@ class Task(NamedTuple):
     config: bytes
     marker: str
     work_dir: str
-    calls: list[bytes]
+    calls: list[bytes | tuple[Any, ...]]
     cores: int
     loops: Loops | None
 
@@ -45,8 +46,8 @@ class Failed(NamedTuple):
     error: bytes
 
 
-def run(task: Task) -> list[bytes]:
-    """Call the function for each; what came of each, pickled."""
+def run(task: Task) -> list[Any]:
+    """Call the function for each; what came of each: pickled, or itself, if it can't be changed."""
     os.environ[here.VARIABLE], here.pickled = task.marker, task.config  # as in any job, the place is here
     os.environ[here.CORES] = str(task.cores)
     try:
@@ -55,18 +56,21 @@ def run(task: Task) -> list[bytes]:
         function = parallel.split(getattr(function, "local", function), task.loops)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
-    return [_outcome(task, function, call) for call in task.calls]
+    packer = travel.Packer()
+    return [_outcome(task.work_dir, function, call, packer) for call in task.calls]
 
 
-def _outcome(task: Task, function: Callable[..., Any], call: bytes) -> bytes:
+def _outcome(
+    work_dir: str, function: Callable[..., Any], call: bytes | tuple[Any, ...], packer: travel.Packer
+) -> Any:
     try:
-        os.chdir(task.work_dir)
-        args, kwargs = pickle.loads(call)
+        os.chdir(work_dir)
+        args, kwargs = pickle.loads(call) if isinstance(call, bytes) else (call, {})
         result = function(*args, **kwargs)
     except BaseException as error:  # a function may also call `sys.exit`
         return travel.dumps(_failed(error))
     try:
-        return travel.dumps(result)
+        return result if travel.is_fixed((result,)) else packer.dumps(result)
     except Exception as error:
         return travel.dumps(_failed(runner.unsendable(result, error)))
 
