@@ -6377,7 +6377,7 @@ def masked_views(xs, data, masked):
     return data
 
 
-class Pickled:
+class FromAFile:
     def __init__(self, x):
         self.x = x
 
@@ -6387,7 +6387,7 @@ class Pickled:
 
 
 def pickled_file(here):
-    pd.to_pickle(Pickled(3), here / "one.pkl")
+    pd.to_pickle(FromAFile(3), here / "one.pkl")
     return XS, here / "one.pkl"
 
 
@@ -6496,3 +6496,344 @@ def numpy_calls_for_text(xs):
         for x in xs:
             out.append(str(np.array([1.5 * x])))
     return out, len(seen)
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def slice_of_what_changes_later(xs):
+    out = []
+    for x in xs:
+        mine = [x, x + 1]
+        out[0:0] = mine
+        mine.clear()
+    return out
+
+
+class AddsItsLength:
+    def __init__(self):
+        self.items = []
+
+    def __radd__(self, other):
+        return other + len(self.items)
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def added_before_it_changes(xs):
+    total = 0
+    for x in xs:
+        mine = AddsItsLength()
+        mine.items.append(x)
+        total += mine
+        mine.items.append(x)
+    return total
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def locked_array(xs):
+    out = []
+    for x in xs:
+        mine = np.full((2, 3), x)
+        mine.setflags(write=False)
+        out.append(mine)
+        out.append(mine[0])
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS, np.zeros(8, dtype=[("a", float)]))))
+def records_of_an_array(xs, array):
+    out = []
+    for x in xs:
+        out.append(array[x])
+    array["a"] = 5
+    return [float(one["a"]) for one in out]
+
+
+class RecordingStream:
+    def write(self, text):
+        CALLS.append(text)
+        return len(text)
+
+
+class CalledSys:
+    stdout = RecordingStream()
+
+
+@nasty("shared unknown", args=given(lambda: (XS, CalledSys)))
+def stdout_of_something_else(xs, sys):
+    out = []
+    for x in xs:
+        sys.stdout.write("a")
+        out.append(x)
+    return out
+
+
+@nasty("shared unknown world", args=given(lambda: (XS,)))
+def prints_to_its_own_stream(xs):
+    for x in xs:
+        stream = RecordingStream()
+        print(x, file=stream)
+
+
+class SwallowsAll:
+    def __enter__(self):
+        CALLS.append("enter")
+        return self
+
+    def __exit__(self, *error):
+        return True
+
+
+class Opens:
+    def open(self):
+        return SwallowsAll()
+
+
+@nasty(EITHER, args=given(lambda: (XS, Opens())))
+def opens_what_swallows(xs, store):
+    out = []
+    for x in xs:
+        with store.open():
+            out.append(1 // (x - 3))
+    return out
+
+
+class SwallowsQuietly:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return True
+
+
+class OpensQuietly:
+    def open(self):
+        return SwallowsQuietly()
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def opens_its_own_that_swallows(xs):
+    out = [0] * 5
+    for x in xs:
+        store = OpensQuietly()
+        with store.open():
+            out[x] = x
+    return out
+
+
+class AddsInPlace:
+    def __iadd__(self, other):
+        CALLS.append(other)
+        return self
+
+
+class Strips:
+    def strip(self):
+        return AddsInPlace()
+
+
+@nasty(EITHER, args=given(lambda: (XS, Strips())))
+def method_gives_another_kind(xs, text):
+    out = []
+    for x in xs:
+        mine = text.strip()
+        mine += "a"
+        out.append(x)
+    return out
+
+
+class RoundsToTheTable:
+    def __abs__(self):
+        return [SHARED["rows"]]
+
+    def __floor__(self):
+        return [SHARED["rows"]]
+
+
+@nasty(EITHER, args=given(lambda: (XS, RoundsToTheTable())))
+def absolute_value_is_no_number(xs, one):
+    out = []
+    for x in xs:
+        found = abs(one)
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, RoundsToTheTable())))
+def floor_is_no_number(xs, one):
+    out = []
+    for x in xs:
+        found = math.floor(one)
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+class Deletes:
+    @property
+    def value(self):
+        return 1
+
+    @value.deleter
+    def value(self):
+        CALLS.append("deleted")
+
+
+@nasty("shared unknown", args=given(lambda: (XS,)))
+def deleter_records(xs):
+    for x in xs:
+        mine = Deletes()
+        del mine.value
+
+
+@nasty(EITHER, args=given(lambda: (XS, Deletes())))
+def deleter_of_a_copy_records(xs, one):
+    out = []
+    for x in xs:
+        mine = copy.copy(one)
+        del mine.value
+        out.append(x)
+    return out
+
+
+class HasKeys:
+    def keys(self):
+        CALLS.append("keys")
+        return ["a"]
+
+    def __getitem__(self, key):
+        return 1
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasKeys())))
+def dict_of_what_has_keys(xs, table):
+    out = []
+    for x in xs:
+        out.append((x, dict(table)))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasKeys())))
+def starred_in_a_dict_display(xs, table):
+    out = []
+    for x in xs:
+        out.append({**table, "x": x})
+    return out
+
+
+class HasMean:
+    def mean(self, axis=None, dtype=None, out=None):
+        CALLS.append("mean")
+        return 1.0
+
+    def sqrt(self):
+        CALLS.append("sqrt")
+        return 2.0
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasMean())))
+def numpy_calls_a_method(xs, one):
+    out = []
+    for x in xs:
+        out.append((x, float(np.mean(one))))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasMean())))
+def numpy_calls_a_method_of_elements(xs, one):
+    out = []
+    for x in xs:
+        out.append((x, float(np.sqrt(one))))
+    return out
+
+
+def keeps_rows(table):
+    CALLS.append("rows")
+    return table["a"] > 0
+
+
+@nasty(EITHER, args=given(lambda: (XS, pd.DataFrame({"a": [1.0, 2.0]}), keeps_rows)))
+def pandas_calls_an_index(xs, df, rows):
+    out = []
+    for x in xs:
+        out.append((x, len(df.loc[rows]), len(df[rows]), df.where(rows).shape))
+    return out
+
+
+class FeedsAList(logging.Handler):
+    def __init__(self, into):
+        super().__init__()
+        self.into = into
+
+    def emit(self, record):
+        self.into.append(record.getMessage())
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def reads_what_was_logged(xs):
+    seen, out = [], []
+    handler = FeedsAList(seen)
+    log.addHandler(handler)
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+            out.append(len(seen))
+    finally:
+        log.removeHandler(handler)
+    return out
+
+
+class FeedsATable:
+    def __init__(self, into):
+        self.into = into
+
+    def write(self, text):
+        self.into.append(text)
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def reads_what_its_own_stdout_got(xs):
+    seen, out = [], []
+    before, sys.stdout = sys.stdout, FeedsATable(seen)
+    try:
+        for x in xs:
+            print("value", x)
+            out.append(len(seen))
+    finally:
+        sys.stdout = before
+    return out
+
+
+@nasty(EITHER, args=lambda here: (XS, str(here / "run.log")))
+def reads_the_file_of_its_log(xs, path):
+    handler = logging.FileHandler(path)
+    log.addHandler(handler)
+    out = []
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+            with open(path) as file:
+                out.append(len(file.read()))
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+    return out
+
+
+class NamesItself:
+    def __init__(self, x):
+        self.x = x
+
+    def __add__(self, other):
+        return NamesItself(self.x + other.x)
+
+
+@nasty(SPLIT, EITHER, args=given(lambda: (XS,)))
+def class_that_names_itself(xs):
+    out = []
+    for x in xs:
+        out.append(NamesItself(x) + NamesItself(1))
+    return [one.x for one in out]

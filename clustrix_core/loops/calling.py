@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Sequence
 from functools import cache
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -20,6 +21,7 @@ from clustrix_core.loops.values import (
     OUTER,
     OWN,
     SHARED,
+    UNCLEAR,
     UNKNOWN,
     Value,
     is_logger,
@@ -38,8 +40,13 @@ _REMEDIES = {
 }
 _AT_ONCE: tuple[Any, ...] = (sum, list, tuple, set, frozenset, sorted, max, min, dict, any, all)
 """These go through what they are given before they return."""
-_HANDED_OVER = frozenset({"json", "pandas"})
-"""Modules that may call what is among their arguments, wherever it stands."""
+_COMPUTED = {
+    "abs": "__abs__",
+    "round": "__round__",
+    "floor": "__floor__",
+    "ceil": "__ceil__",
+    "trunc": "__trunc__",
+}
 LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
@@ -190,8 +197,9 @@ class Calls(Files, Expressions):
         shares = self._check_keywords(module, name, args, self.by_name(keywords, at, args, parameters), at)
         if known.changes:
             self._change_first(name, args, at)
-        if module in _HANDED_OVER or (known.calls and module.partition(".")[0] in ("numpy", "scipy")):
-            self.facts.hands_over = True
+        if name in _COMPUTED and self._is_computed(_COMPUTED[name], args):
+            return Value(OUTER)
+        self._note_ducks(module, name)
         own = self._call_functions(name, known.calls, args, keywords, at, module == "itertools")
         if module == "builtins" and name in ("defaultdict", "type") and len(args) > 1:
             raise self.refuse("dynamic-code", name, "a class is made", "move it to the top of the file", at)
@@ -222,6 +230,21 @@ class Calls(Files, Expressions):
         result = self.result_of(known, args, keywords, own)
         shares = shares or (name == "sum" and module == "builtins" and len(args) + len(keywords) > 1)
         return Value(SHARED) if shares and least(args) != OWN else result
+
+    def _is_computed(self, method: str, args: list[Value]) -> bool:
+        """Whether a class of the user's computes what a function gives."""
+        if any(value.kind in UNCLEAR for value in args):
+            self.facts.by_name(method, OWN)
+        return any(value.kind == "instance" for value in args)
+
+    def _note_ducks(self, module: str, name: str) -> None:
+        """Libraries call methods of what they are given."""
+        if name == "dict" or module in ("collections", "pandas"):
+            self.facts.by_name("keys", SHARED)
+        if module == "numpy":
+            self.facts.by_name(name, OUTER if name in calls.METHODS else SHARED)
+        if name.startswith("read_") or name in ("load", "loadtxt", "genfromtxt", "reader", "DictReader"):
+            self.facts.by_name("read", SHARED)
 
     def _check_seed(self, name: str, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> None:
         given = [*args, *keywords.values()]
@@ -455,12 +478,21 @@ class Calls(Files, Expressions):
             return self.output()
         return self.result_of(found[2], [Value()], {}) if found is not None else Value(OUTER)
 
+    def is_stream(self, node: ast.expr) -> bool:
+        """Whether an expression is one of the process's own, of which output is taken up."""
+        return (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("stdout", "stderr")
+            and self.names_module(node.value)
+            and self.expr(node.value).live is sys
+        )
+
     def _check_print(self, keywords: dict[str, Value], at: ast.AST) -> None:
         value = keywords.get("file")
         if value is None:
             return
         node = _keyword(at, "file")
-        if value.own == SHARED and ast.unparse(node) not in ("sys.stdout", "sys.stderr", "None"):
+        if not (value.sealed or self.is_stream(node)):
             raise self.refuse(
                 "writes-files",
                 spelled(node),

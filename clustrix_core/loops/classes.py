@@ -18,6 +18,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
+from clustrix_core.loops import calls
 from clustrix_core.loops.expressions import class_member
 from clustrix_core.loops.facts import Facts, Refused
 from clustrix_core.loops.source import is_library, is_library_file
@@ -71,6 +72,8 @@ _KNOWN_MEMBERS = (
     WrapperDescriptorType, FunctionType, staticmethod, classmethod, property, type,
 )  # fmt: skip
 _DESCRIBING = frozenset({"collections", "_collections", "enum", "functools"})
+_NUMBERS = frozenset({"__abs__", "__round__", "__floor__", "__ceil__", "__trunc__"})
+_DEFINITE = calls.IMMUTABLE | {"list", "dict", "set", "tuple", "path", "file", "random", "iterator"}
 _ATOMS = (int, float, complex, str, bytes, type(None), enum.Enum)
 
 
@@ -191,7 +194,7 @@ class Classes:
         self.facts.guards.append((vars(owner), bare, vars(owner)[bare]))
         me = Value(SHARED, "instance", cls)
         if name[-1] == "=":
-            if isinstance(member, property) and member.fset is not None:
+            if isinstance(member, property) and (member.fset or member.fdel) is not None:
                 raise _unfit(cls, f"computes what becomes of its {bare}", at)
             return
         if name[0] == ".":
@@ -201,9 +204,19 @@ class Classes:
         function = getattr(member, "__func__", member)
         if not isinstance(function, FunctionType):
             raise _unfit(cls, f"has a {bare} that can't be followed", at)
+        if bare == "open":
+            raise _unfit(cls, "opens something of its own", at)
         for one in self._written(cls, function):
-            if self._anyhow(one, me, walk, at).own < own:
+            result = self._anyhow(one, me, walk, at)
+            if result.own < own:
                 raise _unfit(cls, f"may return something shared from {bare}", at)
+            if result.kind not in (_taken_for(bare), *calls.IMMUTABLE) and _taken_for(bare) in _DEFINITE:
+                raise _unfit(cls, f"may return anything from {bare}", at)
+
+
+def _taken_for(name: str) -> str:
+    """The kind that a method is taken to give for its name."""
+    return "number" if name in _NUMBERS else calls.METHODS[name].result if name in calls.METHODS else ""
 
 
 def is_generated(cls: type, function: FunctionType) -> bool:

@@ -26,7 +26,7 @@ from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.copies import Copies, Copy
 from clustrix_core.loops.files import READ, WRITTEN, Staged
 from clustrix_core.loops.guards import Guards
-from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, changeable, is_array
+from clustrix_core.loops.reach import Reach, Unfit, behind_iterators, behind_output, changeable, is_array
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 from clustrix_core.meter import Meter, bar
@@ -312,7 +312,9 @@ class Run:
             tuple,
         ):
             return f"{name} makes its values by a function"
-        if is_array(value) and (value.dtype.hasobject or self._loop.facts.late):
+        if is_array(value) and value.dtype.hasobject:
+            return f"{name} is an array of objects"
+        if (is_array(value) or root == "pandas") and self._loop.facts.late:
             return f"{name} is an array, and what is stored in it may change afterwards"
         for method in self._part.methods.get(name, ()):
             if not hasattr(kind, method):
@@ -326,6 +328,8 @@ class Run:
         seen = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
         inputs = [self._names[name] for name in loop.inputs]
         seen.add([*seen.of_code(self._part.iterate), *inputs, *behind_iterators(it), *self._leaves_seen()])
+        if loop.facts.outputs and changeable(behind_output()) & changeable(seen.objects):
+            return "what it prints, logs or warns of may change what it reads"
         filled = [self._names[name] for name in loop.accumulators]
         filled = [value for value in filled if type(value) not in _COUNTED]
         if any(id(value) in seen.objects for value in filled):

@@ -168,6 +168,8 @@ class Expressions(State):
         return self._display(node.elts, "set")
 
     def of_Dict(self, node: ast.Dict) -> Value:
+        if None in node.keys:
+            self.facts.by_name("keys", SHARED)
         return self._display([*(key for key in node.keys if key is not None), *node.values], "dict")
 
     def _display(self, parts: Sequence[ast.expr], kind: str) -> Value:

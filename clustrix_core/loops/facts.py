@@ -36,7 +36,6 @@ class Facts:
         looks: whether it is asked which files there are.
         mutates: whether anything is changed in place.
         fills: whether something that may hold others is put into an array: none may be of objects then.
-        hands_over: whether a library is given something that it may call.
         outputs: how many places there are that print, log or warn.
     """
 
@@ -53,7 +52,6 @@ class Facts:
     looks: bool = False
     mutates: bool = False
     fills: bool = False
-    hands_over: bool = False
     outputs: int = 0
 
     def assume(self, text: str) -> None:

@@ -20,8 +20,6 @@ _CLEAR = frozenset({
 })  # fmt: skip
 _GIVEN_FUNCTIONS = frozenset({"apply", "applymap", "agg", "aggregate", "map", "transform", "pipe"})
 _TOLD = frozenset({"array", "filled", "view", "new"})  # methods that may be told to change the object
-_CALLING_KEYS = frozenset({"sort", "sub", "replace", "glob", "rglob"})  # they call what is surely seen
-_STREAMS = ("sys.stdout", "sys.stderr")
 
 
 class Methods(Calls):
@@ -40,7 +38,7 @@ class Methods(Calls):
             return self.call_users_method(base, name, args, keywords, node)
         if base.live is not UNKNOWN and is_logger(base.live) and name in LOGGING:
             return self.output()
-        if ast.unparse(function.value) in _STREAMS and name in ("write", "flush"):
+        if name in ("write", "flush") and self.is_stream(function.value):
             self.output()
             return NUMBER
         if name in calls.WRITING_METHODS and args:
@@ -139,8 +137,6 @@ class Methods(Calls):
                 base = base.opened()
             if any(value.kind == "function" for value in args) and not known.calls:
                 raise self.closure(node)
-        if known.calls and name not in _CALLING_KEYS:
-            self.facts.hands_over = True
         own = self._check_functions(name, known, args, keywords, node)
         if name == "shuffle" and (not args or args[0].own == SHARED):
             raise self._changes_by(function, node)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dis
 import enum
 import gc
+import logging
 import operator
 import sys
 import time
 import types
+import warnings
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
+from clustrix_core.loops import calls
 from clustrix_core.loops.facts import Facts, Refused
 from clustrix_core.loops.proof import Proof
 from clustrix_core.loops.source import Sources, is_library
@@ -39,6 +42,7 @@ _LIBRARIES = frozenset({
     "array", "typing", "abc", "_abc", "dataclasses", "string", "clustrix", "statistics",
 })  # fmt: skip
 _CHANGED_BY_USE = frozenset({"Context", "_lru_cache_wrapper"})  # a decimal context notes what has happened
+_HEARING = frozenset({"logging", "_io", "io"})
 _IMMUTABLE = frozenset({"datetime", "decimal", "_decimal", "fractions", "pathlib", "uuid", "numpy", "pandas"})
 _MEMBERS = (types.FunctionType, staticmethod, classmethod, property)
 _OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
@@ -171,7 +175,9 @@ class Reach:
                         yield from self.of_code(function)
                 if isinstance(member, type):
                     yield from self._of_class(member)
-                elif type(member) not in _MEMBERS and not (name.startswith("__") and name.endswith("__")):
+                elif type(member) in _MEMBERS or type(member).__module__ == "functools":
+                    continue  # what is called was proved, or refused
+                elif not (name.startswith("__") and name.endswith("__")):
                     yield member
 
     def of_code(self, function: types.FunctionType) -> Iterator[Any]:
@@ -194,8 +200,19 @@ class Reach:
 
     def _check_given(self, value: Any) -> None:
         """What isn't named by code may be called by a library that it is given to."""
-        if self._facts.hands_over and id(value) not in self._given:
-            self._given[id(value)] = value
+        if id(value) in self._given:
+            return
+        self._given[id(value)] = value
+        module, name = getattr(value, "__module__", None) or "", getattr(value, "__name__", "")
+        if type(value) is types.BuiltinFunctionType and _bound_to(value):
+            method = calls.METHODS.get(name)
+            if method is None or method.changes:
+                raise Unfit(f"{name} of a {type(value.__self__).__qualname__} may be called")
+        elif is_library(module) or type(value) is types.BuiltinFunctionType:
+            reason = calls.in_the_way(module, name)
+            if reason is not None:
+                raise Unfit(f"{name}, which may be called, {reason[1]}")
+        else:
             known = live_value(value, Value(SHARED, "instance", type(value)))
             self._prove(lambda walk, at: walk.call_anyhow(known, at))
 
@@ -353,6 +370,30 @@ def behind_iterators(header: Any) -> list[Any]:
 
 def _is_librarys(value: Any) -> bool:
     return type(value) is types.FunctionType and is_library(value.__module__ or "")
+
+
+def behind_output() -> dict[int, Any]:
+    """What may change when something is printed, logged or warned of."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    waiting: list[Any] = [sys.stdout, sys.stderr, warnings.showwarning]
+    for logger in loggers:
+        waiting += [*getattr(logger, "handlers", ()), *getattr(logger, "filters", ())]
+    found: dict[int, Any] = {}
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if id(value) in found or kind in ATOMS:
+            continue
+        found[id(value)] = value
+        if isinstance(value, type):
+            waiting += [] if is_library(value.__module__) else [*value.__mro__, *vars(value).values()]
+        elif kind is types.FunctionType:
+            waiting += [] if is_library(value.__module__ or "") else _of_function(value)
+        elif (
+            kind in _PLAIN or kind.__module__.partition(".")[0] in _HEARING or not is_library(kind.__module__)
+        ):
+            waiting += gc.get_referents(value)
+    return found
 
 
 def _is_iterator(kind: type) -> bool:

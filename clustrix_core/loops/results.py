@@ -83,6 +83,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an exception would lose its traceback")
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(obj)
+        if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
+            raise Abandoned("a record would no longer be part of its array")
         if kind.__module__.startswith("pandas."):
             self._table(obj)
         elif (
@@ -98,6 +100,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an array would no longer share the memory of a table")
         self._owners[id(owner)] = owner
         if owner is array:
+            if not array.flags.writeable:
+                return _locked, (array.copy("K"),)
             if array.flags.forc:
                 return NotImplemented
             order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
@@ -147,6 +151,11 @@ def _owner(array: Any) -> Any:
     """Whose memory an array uses."""
     while type(array).__name__ == "ndarray" and array.base is not None:
         array = array.base
+    return array
+
+
+def _locked(array: Any) -> Any:
+    array.flags.writeable = False
     return array
 
 

@@ -208,9 +208,11 @@ class Statements(Methods):
                 raise self.changes(target, target)
             if isinstance(target, ast.Subscript):
                 self.expr(target.slice)
-            self._special(
-                base, "__delitem__" if isinstance(target, ast.Subscript) else "__delete__", [], target
-            )
+                self._special(base, "__delitem__", [], target)
+            elif base.kind == "instance" and isinstance(class_member(base.live, target.attr), property):
+                self.unknown_call(target, target)
+            else:
+                self.facts.by_name(f"{target.attr}=", SHARED)
             self.note_change(base)
 
     def store(self, target: ast.expr, value: Value, source: ast.expr | None) -> None:
@@ -360,7 +362,9 @@ class Statements(Methods):
                 self.store(item.optional_vars, value, item.context_expr)
             if value.kind != "file":
                 self._check_given_up(node, node.body)
+        self.within += ["try"] * swallows
         self.block(node.body)
+        del self.within[len(self.within) - swallows :]
         trace = self.traces.pop()
         if swallows:
             self.join(self.place(), (trace, before[1], True))

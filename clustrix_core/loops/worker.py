@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from clustrix_core.loops.files import Staged, Trouble
 from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.results import packed, unpacked
+from clustrix_core.loops.source import is_library
 
 OUTPUT, FLUSH, RECORD, WARNING, SIGNAL = -1, -2, -3, -4, -7
 """The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers."""
@@ -55,7 +56,11 @@ _FIXED = frozenset({int, float, complex, bool, str, bytes, type(None), tuple})
 
 def kept(value: Any) -> Any:
     """A value as it is now, whatever becomes of it."""
-    return value if type(value) in _FIXED else copy.copy(value)
+    if type(value) in _FIXED:
+        return value
+    if not is_library(type(value).__module__):  # nobody knows how much of it counts
+        raise Trouble
+    return copy.copy(value)
 
 
 _END = object()
