@@ -10,7 +10,9 @@ import collections
 import contextlib
 import contextvars
 import copy
+import copyreg
 import csv
+import datetime
 import decimal
 import enum
 import functools
@@ -28,6 +30,7 @@ import pathlib
 import queue
 import random
 import re
+import string
 import subprocess
 import sys
 import tempfile
@@ -43,6 +46,7 @@ from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import scipy.linalg
 from loops_cases import EITHER, INSIDE, SPLIT, Case, registry
 
 CASES: dict[str, Case] = {}
@@ -5882,3 +5886,954 @@ def unpacked_in_for_of_dict(xs, rows):
             row.append(x)
         out.append(len(rows[0]))
     return out
+
+
+# --- What calls of libraries, classes and settings do out of sight ---------------------------------------------------
+
+
+XS = [3, 1, 2, 4, 5, 6, 7]
+
+
+class TypeCounts:
+    n = 0
+    items = []
+
+    def __init__(self, x):
+        self.x = x
+
+    def count(self):
+        type(self).n += 1
+        return self.x
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def counts_in_its_type(xs):
+    out = []
+    for x in xs:
+        out.append(TypeCounts(x).count())
+    return out, TypeCounts.n
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def counts_in_the_type_of_its_own(xs):
+    out = []
+    for x in xs:
+        mine = TypeCounts(x)
+        type(mine).n += 1
+        out.append(x)
+    return out, TypeCounts.n
+
+
+@nasty("shared", args=given(lambda: (XS, TypeCounts(1))))
+def class_of_a_deep_copy(xs, one):
+    out = []
+    for x in xs:
+        mine = copy.deepcopy(one)
+        mine.__class__.n += x
+        out.append(x)
+    return out, type(one).n
+
+
+@nasty(EITHER, args=given(lambda: (XS, TypeCounts)))
+def deep_copy_of_a_class(xs, cls):
+    out = []
+    for x in xs:
+        mine = copy.deepcopy(cls)
+        mine.n += x
+        out.append(x)
+    return out, cls.n
+
+
+class MethodWithList:
+    def method(self):
+        return 1
+
+
+MethodWithList.method.calls = []
+
+
+@nasty(EITHER, args=given(lambda: (XS, MethodWithList())))
+def attribute_of_a_method(xs, one):
+    out = []
+    for x in xs:
+        mine = copy.deepcopy(one)
+        mine.method.calls.append(x)
+        out.append(x)
+    return out, list(MethodWithList.method.calls)
+
+
+class GivesItsItems:
+    def __init__(self):
+        self.items = [1]
+
+    def __radd__(self, other):
+        return [self.items]
+
+    def __eq__(self, other):
+        return [self.items]
+
+    def __abs__(self):
+        return [self.items]
+
+    __hash__ = None
+
+
+@nasty(EITHER, args=given(lambda: (XS, GivesItsItems())))
+def added_to_text_from_the_right(xs, one):
+    out = []
+    for x in xs:
+        found = "a" + one
+        found[0].append(x)
+        out.append(len(one.items))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, GivesItsItems())))
+def comparison_gives_shared(xs, one):
+    out = []
+    for x in xs:
+        found = one == x
+        found[0].append(x)
+        out.append(len(one.items))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, GivesItsItems())))
+def absolute_value_gives_shared(xs, one):
+    out = []
+    for x in xs:
+        found = abs(one)
+        found[0].append(x)
+        out.append(len(one.items))
+    return out
+
+
+class GivesTheTable:
+    def __add__(self, other):
+        return [SHARED["rows"]]
+
+    def __neg__(self):
+        return [SHARED["rows"]]
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def sum_of_own_gives_shared(xs):
+    out = []
+    for x in xs:
+        found = GivesTheTable() + GivesTheTable()
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def negative_of_own_gives_shared(xs):
+    out = []
+    for x in xs:
+        found = -GivesTheTable()
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+def recorded_text(value):
+    CALLS.append(str(value))
+    return str(value)
+
+
+@nasty(EITHER, args=given(lambda: (XS, recorded_text)))
+def json_calls_an_argument(xs, function):
+    out = []
+    for x in xs:
+        out.append(json.dumps({"a": decimal.Decimal(x)}, default=function))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, [].append)))
+def json_calls_a_bound_method(xs, function):
+    out = []
+    for x in xs:
+        out.append(json.dumps({"a": decimal.Decimal(x)}, default=function))
+    return out, function.__self__
+
+
+class RecordingEncoder(json.JSONEncoder):
+    def default(self, value):
+        return recorded_text(value)
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def json_encoder_records(xs):
+    out = []
+    for x in xs:
+        out.append(json.dumps({"a": decimal.Decimal(x)}, cls=RecordingEncoder))
+    return out
+
+
+class RecordingFormatter(string.Formatter):
+    def get_value(self, key, args, kwargs):
+        CALLS.append(key)
+        return super().get_value(key, args, kwargs)
+
+
+@nasty(EITHER, args=given(lambda: (XS, RecordingFormatter())))
+def inherited_method_calls_a_redefined_one(xs, formatter):
+    out = []
+    for x in xs:
+        out.append(formatter.format("{0}", x))
+    return out
+
+
+class RecordingZone(datetime.tzinfo):
+    def utcoffset(self, when):
+        CALLS.append("utcoffset")
+        return datetime.timedelta(0)
+
+    def dst(self, when):
+        return datetime.timedelta(0)
+
+
+@nasty(EITHER, args=given(lambda: (XS, RecordingZone())))
+def library_calls_a_redefined_method(xs, zone):
+    out = []
+    for x in xs:
+        out.append(datetime.datetime(2020, 1, x, tzinfo=zone).isoformat())
+    return out
+
+
+class RecordingDict(collections.UserDict):
+    def __setitem__(self, key, value):
+        CALLS.append(key)
+        self.data[key] = value
+
+
+@nasty("shared unknown", args=given(lambda: (XS,)))
+def updates_a_redefined_dict(xs):
+    out = []
+    for x in xs:
+        mine = RecordingDict()
+        mine.update({"a": x})
+        out.append(mine["a"])
+    return out
+
+
+class Fallback(enum.Enum):
+    ONE = 1
+
+    @classmethod
+    def _missing_(cls, value):
+        CALLS.append(value)
+        return cls.ONE
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def missing_member_records(xs):
+    out = []
+    for x in xs:
+        out.append(Fallback(x).name)
+    return out
+
+
+class RecordingProperty(property):
+    def __get__(self, one, kind=None):
+        CALLS.append("get")
+        return 5
+
+
+class WithProperties:
+    own = RecordingProperty(lambda self: 1)
+
+    @types.DynamicClassAttribute
+    def dynamic(self):
+        CALLS.append("dynamic")
+        return 5
+
+
+@nasty(EITHER, args=given(lambda: (XS, WithProperties())))
+def properties_of_another_kind(xs, one):
+    out = []
+    for x in xs:
+        out.append(one.own + one.dynamic + x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.arange(12.0))))
+def flat_iterator_goes_on(xs, array):
+    rest = array.flat
+    out = []
+    for x in xs:
+        out.append((x, list(itertools.islice(rest, 1))))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def decimal_signals_are_noted(xs):
+    context = decimal.getcontext()
+    context.clear_flags()
+    out = []
+    for x in xs:
+        out.append(decimal.Decimal(x) / decimal.Decimal(3))
+    return out, context.flags[decimal.Inexact], context.flags[decimal.Overflow]
+
+
+@nasty(EITHER, args=given(lambda: (XS, decimal.Context(prec=2))))
+def decimal_context_is_given(xs, context):
+    out = []
+    for x in xs:
+        out.append(context.divide(decimal.Decimal(x), decimal.Decimal(3)))
+    return out, context.flags[decimal.Inexact]
+
+
+@nasty(SPLIT, EITHER, args=given(lambda: (XS,)))
+def nan_of_libraries(xs):
+    out = []
+    for x in xs:
+        out.append(math.nan if x > 2 else np.nan)
+    return out.count(math.nan), out.count(np.nan), out == [math.nan if x > 2 else np.nan for x in xs]
+
+
+@nasty(SPLIT, EITHER, args=given(lambda: (XS,)))
+def new_nan_in_two_lists(xs):
+    out, other = [], []
+    for x in xs:
+        value = float("nan") * x
+        out.append(value)
+        other.append(value)
+    return out == other, [value in other for value in out]
+
+
+@nasty(SPLIT, EITHER, args=given(lambda: ([complex(math.nan, 1), 2j, 3j],)))
+def complex_nan_is_found_by_identity(xs):
+    out = []
+    for x in xs:
+        out.append(x)
+    return [x in out for x in xs], xs == out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def text_that_stdout_cannot_encode(xs):
+    raw = io.BytesIO()
+    before, sys.stdout = sys.stdout, io.TextIOWrapper(raw, "ascii", write_through=True)
+    out = []
+    try:
+        for x in xs:
+            try:
+                print("a", "é" * (x - 2))
+            except UnicodeEncodeError:
+                out.append(x)
+    finally:
+        here, sys.stdout = sys.stdout, before
+    return out, here.detach().getvalue()
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def warns_of_its_caller(xs):
+    for x in xs:
+        warnings.warn(f"value {x}", stacklevel=2)
+
+
+class RecordsOf(logging.Handler):
+    def __init__(self, into):
+        super().__init__()
+        self.into = into
+
+    def emit(self, record):
+        self.into.append((record.msg, record.args, record.funcName, record.lineno))
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def records_as_they_are(xs):
+    seen = []
+    handler = RecordsOf(seen)
+    log.addHandler(handler)
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+    finally:
+        log.removeHandler(handler)
+    return seen
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS,)))
+def records_of_its_caller(xs):
+    seen = []
+    handler = RecordsOf(seen)
+    log.addHandler(handler)
+    try:
+        for x in xs:
+            log.warning("value %d", x, stacklevel=2)
+    finally:
+        log.removeHandler(handler)
+    return [(text, args) for text, args, _, _ in seen]
+
+
+class EverySecond(logging.Filter):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def filter(self, record):
+        self.count += 1
+        return self.count % 2
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def records_are_filtered(xs):
+    every_second = EverySecond()
+    log.addFilter(every_second)
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+    finally:
+        log.removeFilter(every_second)
+    return every_second.count
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def records_are_made_otherwise(xs):
+    made, before = [], logging.getLogRecordFactory()
+
+    def factory(*args, **options):
+        made.append(args[0])
+        return before(*args, **options)
+
+    logging.setLogRecordFactory(factory)
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+    finally:
+        logging.setLogRecordFactory(before)
+    return made
+
+
+def depth_left(n):
+    try:
+        return depth_left(n + 1)
+    except RecursionError:
+        return n
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def recursion_until_it_fails(xs):
+    out = []
+    for x in xs:
+        out.append((x, depth_left(0)))
+    return out
+
+
+@nasty("scope", args=given(lambda: (XS,)))
+def global_bound_by_except(xs):
+    global SCALE
+    out = []
+    for x in xs:
+        try:
+            1 // (x - 3)
+        except ZeroDivisionError as SCALE:
+            out.append(x)
+    return out
+
+
+@nasty("scope", args=given(lambda: (XS,)))
+def global_bound_by_match(xs):
+    global SCALE
+    out = []
+    for x in xs:
+        match x:
+            case SCALE:
+                out.append(x)
+    return out
+
+
+def closing(x, into):
+    try:
+        yield x
+        yield x
+    finally:
+        into.append("closed")
+
+
+@nasty("iterable", EITHER, args=given(lambda: (XS,)))
+def generator_given_up(xs):
+    out = []
+    for x in xs:
+        mine = []
+        rest = closing(x, mine)
+        next(rest)
+        out.append(mine)
+    return [len(one) for one in out]
+
+
+@nasty(EITHER, args=given(lambda: (XS, (r := np.rec.array(np.zeros(8, [("a", float)]))), r["a"])))
+def record_views(xs, records, view):
+    for x in xs:
+        records[x] = (view[x - 1] + x,)
+    return view
+
+
+@nasty(EITHER, args=given(lambda: (XS, (d := np.zeros(9)), np.ma.array(d, copy=False))))
+def masked_views(xs, data, masked):
+    for x in xs:
+        masked[x] = data[x - 1] + x
+    return data
+
+
+class FromAFile:
+    def __init__(self, x):
+        self.x = x
+
+    def mean(self):
+        CALLS.append(self.x)
+        return self.x
+
+
+def pickled_file(here):
+    pd.to_pickle(FromAFile(3), here / "one.pkl")
+    return XS, here / "one.pkl"
+
+
+@nasty(EITHER, args=pickled_file)
+def object_from_a_file(xs, path):
+    out = []
+    for x in xs:
+        out.append((x, pd.read_pickle(path).mean()))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.asfortranarray(np.eye(3) * 2))))
+def overwrites_by_place(xs, matrix):
+    out = []
+    for x in xs:
+        out.append(float(scipy.linalg.inv(matrix, True)[0, 0]) * x)
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.arange(4.0))))
+def astype_without_copy_by_place(xs, array):
+    out = []
+    for x in xs:
+        mine = array.astype(float, "K", "unsafe", True, False)
+        mine[0] = mine[0] + x
+        out.append(float(mine[0]))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, pd.DataFrame({"a": [1.0, 2.0]}))))
+def shallow_copy_by_place(xs, df):
+    out = []
+    for x in xs:
+        mine = df.copy(False)
+        mine.loc[0, "a"] = x
+        out.append(float(df["a"].sum()))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.arange(4) * 1j)))
+def conjugate_into_another(xs, array):
+    into = np.zeros(4, complex)
+    out = []
+    for x in xs:
+        array.conjugate(into)
+        out.append(x)
+    return out, into
+
+
+@nasty("shared unknown", args=given(lambda: (XS, (np.ones(2), np.ones(2), np.zeros(2)))))
+def output_among_starred(xs, arrays):
+    out = []
+    for x in xs:
+        out.append(float(np.add(*arrays)[0]) + x)
+    return out
+
+
+@nasty("shared unknown", args=given(lambda: (XS, pd.DataFrame({"a": [1.0, None]}), {"inplace": True})))
+def inplace_among_starred(xs, df, options):
+    out = []
+    for x in xs:
+        df.dropna(**options)
+        out.append((x, len(df)))
+    return out
+
+
+class Registered:
+    def __init__(self, x):
+        self.x = x
+
+
+def rebuilt(x):
+    CALLS.append(x)
+    return Registered(x)
+
+
+copyreg.pickle(Registered, lambda one: (rebuilt, (one.x,)))
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS,)))
+def pickling_is_registered(xs):
+    out = []
+    for x in xs:
+        out.append(Registered(x))
+    return [one.x for one in out]
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def numpy_calls_for_errors(xs):
+    seen = []
+    before = np.seterrcall(lambda *args: seen.append(args[0]))
+    out = []
+    try:
+        for x in xs:
+            with np.errstate(divide="call"):
+                out.append(float((np.array([1.0]) * x / 0)[0]))
+    finally:
+        np.seterrcall(before)
+    return out, seen
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def numpy_calls_for_text(xs):
+    seen, out = [], []
+    with np.printoptions(formatter={"float": lambda value: f"<{seen.append(value)}>"}):
+        for x in xs:
+            out.append(str(np.array([1.5 * x])))
+    return out, len(seen)
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def slice_of_what_changes_later(xs):
+    out = []
+    for x in xs:
+        mine = [x, x + 1]
+        out[0:0] = mine
+        mine.clear()
+    return out
+
+
+class AddsItsLength:
+    def __init__(self):
+        self.items = []
+
+    def __radd__(self, other):
+        return other + len(self.items)
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def added_before_it_changes(xs):
+    total = 0
+    for x in xs:
+        mine = AddsItsLength()
+        mine.items.append(x)
+        total += mine
+        mine.items.append(x)
+    return total
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def locked_array(xs):
+    out = []
+    for x in xs:
+        mine = np.full((2, 3), x)
+        mine.setflags(write=False)
+        out.append(mine)
+        out.append(mine[0])
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS, np.zeros(8, dtype=[("a", float)]))))
+def records_of_an_array(xs, array):
+    out = []
+    for x in xs:
+        out.append(array[x])
+    array["a"] = 5
+    return [float(one["a"]) for one in out]
+
+
+class RecordingStream:
+    def write(self, text):
+        CALLS.append(text)
+        return len(text)
+
+
+class CalledSys:
+    stdout = RecordingStream()
+
+
+@nasty("shared unknown", args=given(lambda: (XS, CalledSys)))
+def stdout_of_something_else(xs, sys):
+    out = []
+    for x in xs:
+        sys.stdout.write("a")
+        out.append(x)
+    return out
+
+
+@nasty("shared unknown world", args=given(lambda: (XS,)))
+def prints_to_its_own_stream(xs):
+    for x in xs:
+        stream = RecordingStream()
+        print(x, file=stream)
+
+
+class SwallowsAll:
+    def __enter__(self):
+        CALLS.append("enter")
+        return self
+
+    def __exit__(self, *error):
+        return True
+
+
+class Opens:
+    def open(self):
+        return SwallowsAll()
+
+
+@nasty(EITHER, args=given(lambda: (XS, Opens())))
+def opens_what_swallows(xs, store):
+    out = []
+    for x in xs:
+        with store.open():
+            out.append(1 // (x - 3))
+    return out
+
+
+class SwallowsQuietly:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return True
+
+
+class OpensQuietly:
+    def open(self):
+        return SwallowsQuietly()
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def opens_its_own_that_swallows(xs):
+    out = [0] * 5
+    for x in xs:
+        store = OpensQuietly()
+        with store.open():
+            out[x] = x
+    return out
+
+
+class AddsInPlace:
+    def __iadd__(self, other):
+        CALLS.append(other)
+        return self
+
+
+class Strips:
+    def strip(self):
+        return AddsInPlace()
+
+
+@nasty(EITHER, args=given(lambda: (XS, Strips())))
+def method_gives_another_kind(xs, text):
+    out = []
+    for x in xs:
+        mine = text.strip()
+        mine += "a"
+        out.append(x)
+    return out
+
+
+class RoundsToTheTable:
+    def __abs__(self):
+        return [SHARED["rows"]]
+
+    def __floor__(self):
+        return [SHARED["rows"]]
+
+
+@nasty(EITHER, args=given(lambda: (XS, RoundsToTheTable())))
+def absolute_value_is_no_number(xs, one):
+    out = []
+    for x in xs:
+        found = abs(one)
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, RoundsToTheTable())))
+def floor_is_no_number(xs, one):
+    out = []
+    for x in xs:
+        found = math.floor(one)
+        found[0].append(x)
+        out.append(x)
+    return out
+
+
+class Deletes:
+    @property
+    def value(self):
+        return 1
+
+    @value.deleter
+    def value(self):
+        CALLS.append("deleted")
+
+
+@nasty("shared unknown", args=given(lambda: (XS,)))
+def deleter_records(xs):
+    for x in xs:
+        mine = Deletes()
+        del mine.value
+
+
+@nasty(EITHER, args=given(lambda: (XS, Deletes())))
+def deleter_of_a_copy_records(xs, one):
+    out = []
+    for x in xs:
+        mine = copy.copy(one)
+        del mine.value
+        out.append(x)
+    return out
+
+
+class HasKeys:
+    def keys(self):
+        CALLS.append("keys")
+        return ["a"]
+
+    def __getitem__(self, key):
+        return 1
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasKeys())))
+def dict_of_what_has_keys(xs, table):
+    out = []
+    for x in xs:
+        out.append((x, dict(table)))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasKeys())))
+def starred_in_a_dict_display(xs, table):
+    out = []
+    for x in xs:
+        out.append({**table, "x": x})
+    return out
+
+
+class HasMean:
+    def mean(self, axis=None, dtype=None, out=None):
+        CALLS.append("mean")
+        return 1.0
+
+    def sqrt(self):
+        CALLS.append("sqrt")
+        return 2.0
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasMean())))
+def numpy_calls_a_method(xs, one):
+    out = []
+    for x in xs:
+        out.append((x, float(np.mean(one))))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, HasMean())))
+def numpy_calls_a_method_of_elements(xs, one):
+    out = []
+    for x in xs:
+        out.append((x, float(np.sqrt(one))))
+    return out
+
+
+def keeps_rows(table):
+    CALLS.append("rows")
+    return table["a"] > 0
+
+
+@nasty(EITHER, args=given(lambda: (XS, pd.DataFrame({"a": [1.0, 2.0]}), keeps_rows)))
+def pandas_calls_an_index(xs, df, rows):
+    out = []
+    for x in xs:
+        out.append((x, len(df.loc[rows]), len(df[rows]), df.where(rows).shape))
+    return out
+
+
+class FeedsAList(logging.Handler):
+    def __init__(self, into):
+        super().__init__()
+        self.into = into
+
+    def emit(self, record):
+        self.into.append(record.getMessage())
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def reads_what_was_logged(xs):
+    seen, out = [], []
+    handler = FeedsAList(seen)
+    log.addHandler(handler)
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+            out.append(len(seen))
+    finally:
+        log.removeHandler(handler)
+    return out
+
+
+class FeedsATable:
+    def __init__(self, into):
+        self.into = into
+
+    def write(self, text):
+        self.into.append(text)
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def reads_what_its_own_stdout_got(xs):
+    seen, out = [], []
+    before, sys.stdout = sys.stdout, FeedsATable(seen)
+    try:
+        for x in xs:
+            print("value", x)
+            out.append(len(seen))
+    finally:
+        sys.stdout = before
+    return out
+
+
+@nasty(EITHER, args=lambda here: (XS, str(here / "run.log")))
+def reads_the_file_of_its_log(xs, path):
+    handler = logging.FileHandler(path)
+    log.addHandler(handler)
+    out = []
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+            with open(path) as file:
+                out.append(len(file.read()))
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+    return out
+
+
+class NamesItself:
+    def __init__(self, x):
+        self.x = x
+
+    def __add__(self, other):
+        return NamesItself(self.x + other.x)
+
+
+@nasty(SPLIT, EITHER, args=given(lambda: (XS,)))
+def class_that_names_itself(xs):
+    out = []
+    for x in xs:
+        out.append(NamesItself(x) + NamesItself(1))
+    return [one.x for one in out]

@@ -385,13 +385,14 @@ class Analysis:
             if isinstance(inner, ast.AugAssign) and isinstance(inner.target, ast.Name):
                 read.add(inner.target.id)
         for inner in own_nodes(self.node.body):
-            if isinstance(inner, ast.Nonlocal):
+            if isinstance(inner, (ast.Nonlocal, ast.Global)):
                 names = sorted(touched & set(inner.names))
                 if names:
+                    how = type(inner).__name__.lower()
                     raise Refused(
-                        "nonlocal",
+                        how,
                         names[0],
-                        f"{names[0]} is declared nonlocal",
+                        f"{names[0]} is declared {how}",
                         "return it instead",
                         inner.lineno,
                     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
+from collections.abc import Sequence
 from functools import cache
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -19,6 +21,7 @@ from clustrix_core.loops.values import (
     OUTER,
     OWN,
     SHARED,
+    UNCLEAR,
     UNKNOWN,
     Value,
     is_logger,
@@ -37,6 +40,13 @@ _REMEDIES = {
 }
 _AT_ONCE: tuple[Any, ...] = (sum, list, tuple, set, frozenset, sorted, max, min, dict, any, all)
 """These go through what they are given before they return."""
+_COMPUTED = {
+    "abs": "__abs__",
+    "round": "__round__",
+    "floor": "__floor__",
+    "ceil": "__ceil__",
+    "trunc": "__trunc__",
+}
 LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
@@ -182,12 +192,15 @@ class Calls(Files, Expressions):
             return self.output()
         if name in calls.READS_STATUS or name in ("glob", "iglob", "listdir", "walk"):
             self.facts.looks = True
-        shares = self._check_keywords(module, name, args, keywords, at)
-        for place in _outputs(live):
-            if len(args) > place and args[place].own == SHARED and args[place].kind not in ("none", "text"):
-                raise self.changes(_argument(at, place), at, f"{name} writes its result into it")
+        parameters = _parameters(live)
+        if "*" in keywords and _stars_tell(parameters):
+            return self.unknown_call(ast.Name(f"{name} with a star"), at)
+        shares = self._check_keywords(module, name, args, self.by_name(keywords, at, args, parameters), at)
         if known.changes:
             self._change_first(name, args, at)
+        if name in _COMPUTED and self._is_computed(_COMPUTED[name], args):
+            return Value(OUTER)
+        self._note_ducks(module, name)
         own = self._call_functions(name, known.calls, args, keywords, at, module == "itertools")
         if module == "builtins" and name in ("defaultdict", "type") and len(args) > 1:
             raise self.refuse("dynamic-code", name, "a class is made", "move it to the top of the file", at)
@@ -209,6 +222,8 @@ class Calls(Files, Expressions):
                     self.proof.check_class(value.live, self, at)
         if name == "nullcontext" and args:
             return args[0]
+        if name == "type" and module == "builtins":
+            return Value()
         if module == "numpy" and known.result in ("array", "filled"):
             return self._array(name, known, args, keywords, at, shares, own)
         if name in ("Series", "DataFrame", "Index", "Categorical") and module == "pandas":
@@ -216,6 +231,21 @@ class Calls(Files, Expressions):
         result = self.result_of(known, args, keywords, own)
         shares = shares or (name == "sum" and module == "builtins" and len(args) + len(keywords) > 1)
         return Value(SHARED) if shares and least(args) != OWN else result
+
+    def _is_computed(self, method: str, args: list[Value]) -> bool:
+        """Whether a class of the user's computes what a function gives."""
+        if any(value.kind in UNCLEAR for value in args):
+            self.facts.by_name(method, OWN)
+        return any(value.kind == "instance" for value in args)
+
+    def _note_ducks(self, module: str, name: str) -> None:
+        """Libraries call methods of what they are given."""
+        if name == "dict" or module in ("collections", "pandas"):
+            self.facts.by_name("keys", SHARED)
+        if module == "numpy":
+            self.facts.by_name(name, OUTER if name in calls.METHODS else SHARED)
+        if name.startswith("read_") or name in ("load", "loadtxt", "genfromtxt", "reader", "DictReader"):
+            self.facts.by_name("read", SHARED)
 
     def _check_seed(self, name: str, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> None:
         given = [*args, *keywords.values()]
@@ -311,12 +341,30 @@ class Calls(Files, Expressions):
                 return Value(whole)
         return Value(whole, known.result)
 
+    def by_name(
+        self,
+        keywords: dict[str, Value],
+        at: ast.AST,
+        args: Sequence[Value] = (),
+        parameters: Sequence[str] = (),
+    ) -> list[tuple[str, Value, ast.expr]]:
+        """The arguments of which the names are known, and where they stand."""
+        found = [(name, value, _keyword(at, name)) for name, value in keywords.items()]
+        nodes = at.args if isinstance(at, ast.Call) else ()
+        return found + list(zip(parameters, args, nodes, strict=False))
+
     def _check_keywords(
-        self, module: str, name: str, args: list[Value], keywords: dict[str, Value], at: ast.AST
+        self,
+        module: str,
+        name: str,
+        args: list[Value],
+        given: list[tuple[str, Value, ast.expr]],
+        at: ast.AST,
     ) -> bool:
         """Refuse what changes arguments; say whether the result may share memory with them."""
         shares = False
-        for keyword, value in keywords.items():
+        for keyword, value, node in given:
+            stated = node.value if isinstance(node, ast.Constant) else UNKNOWN
             if keyword in ("out", "output"):
                 if value.own == SHARED and value.kind not in ("none", "text", "class"):
                     raise self.refuse(
@@ -328,12 +376,12 @@ class Calls(Files, Expressions):
                     )
                 self.note_change(value)
             elif keyword.startswith("overwrite"):
-                if _constant_keyword(at, keyword) is not False and least(args) != OWN:
+                if stated is not False and least(args) != OWN:
                     raise self.refuse(
                         "mutates-shared", keyword, f"{name} changes its argument", f"leave out {keyword}=", at
                     )
             elif keyword in ("copy", "deep"):
-                shares = shares or _constant_keyword(at, keyword) is not True
+                shares = shares or stated is not True
             elif keyword == "mmap_mode" and value.kind != "none":
                 raise self.refuse(
                     "writes-files", keyword, "the array is the file itself", "leave out mmap_mode=", at
@@ -357,7 +405,7 @@ class Calls(Files, Expressions):
                             at,
                         )
             elif keyword in calls.CALLED_KEYWORDS and not self.may_call(value):
-                self.unknown_call(_keyword(at, keyword), at)
+                self.unknown_call(node, at)
         return shares
 
     def may_call(self, value: Value) -> bool:
@@ -431,12 +479,21 @@ class Calls(Files, Expressions):
             return self.output()
         return self.result_of(found[2], [Value()], {}) if found is not None else Value(OUTER)
 
+    def is_stream(self, node: ast.expr) -> bool:
+        """Whether an expression is one of the process's own, of which output is taken up."""
+        return (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("stdout", "stderr")
+            and self.names_module(node.value)
+            and self.expr(node.value).live is sys
+        )
+
     def _check_print(self, keywords: dict[str, Value], at: ast.AST) -> None:
         value = keywords.get("file")
         if value is None:
             return
         node = _keyword(at, "file")
-        if value.own == SHARED and ast.unparse(node) not in ("sys.stdout", "sys.stderr", "None"):
+        if not (value.sealed or self.is_stream(node)):
             raise self.refuse(
                 "writes-files",
                 spelled(node),
@@ -458,23 +515,25 @@ def is_ufunc(live: Any) -> bool:
 
 
 @cache
-def _named_outputs(live: Any) -> tuple[int, ...]:
+def _parameters(live: Any) -> tuple[str, ...]:
+    """The names of a library's arguments by place, as far as they tell what becomes of them."""
+    if is_ufunc(live):
+        return ("",) * int(live.nin) + ("out",) * int(live.nout)
+    if not (getattr(live, "__module__", None) or "").startswith(("numpy", "scipy", "pandas")):
+        return ()
+    place = calls.OUTPUT_PLACES.get(getattr(live, "__name__", ""))
+    if place is not None:
+        return ("",) * place + ("out",)
     try:
-        names = list(inspect.signature(live).parameters)
+        found = inspect.signature(live).parameters.values()
     except (TypeError, ValueError):
         return ()
-    return tuple(place for place, name in enumerate(names) if name in ("out", "output"))
+    return tuple(one.name for one in found if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD))
 
 
-def _outputs(live: Any) -> tuple[int, ...]:
-    """The places among the arguments of arrays that a function writes its result into."""
-    if is_ufunc(live):
-        return tuple(range(live.nin, live.nin + live.nout))
-    module = getattr(live, "__module__", None) or ""
-    if not module.startswith(("numpy", "scipy")):
-        return ()
-    known = calls.OUTPUT_PLACES.get(getattr(live, "__name__", ""))
-    return (known,) if known is not None else _named_outputs(live)
+def _stars_tell(parameters: tuple[str, ...]) -> bool:
+    """Whether a function may be told by one of its arguments to change others."""
+    return any(name in ("out", "output") or name.startswith("overwrite") for name in parameters)
 
 
 def _keyword(at: ast.AST, name: str) -> ast.expr:

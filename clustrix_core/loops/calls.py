@@ -53,9 +53,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "dict": "dict",
         "set": "set frozenset",
         "tuple": "tuple",
-        "new": "type pow sum",
+        "new": "pow sum",
         "iterator": "enumerate zip map! filter! reversed iter",
-        "part": "getattr max! min! next~ super memoryview",
+        "part": "getattr max! min! next~ super memoryview type",
         "none": "print",
     },
     "math": {"number": "*", "tuple": "frexp modf"},
@@ -199,8 +199,9 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "scipy.stats": {
         "own": "anderson ansari bartlett brunnermunzel chi2_contingency chisquare describe energy_distance "
         "entropy f_oneway fisher_exact fligner friedmanchisquare gmean hmean iqr kendalltau kruskal "
-        "ks_1samp ks_2samp kstest kurtosis kurtosistest levene linregress mannwhitneyu median_abs_deviation "
-        "mode moment mood normaltest pearsonr percentileofscore pointbiserialr rankdata ranksums sem "
+        "ks_1samp! ks_2samp kstest! kurtosis kurtosistest levene linregress mannwhitneyu "
+        "median_abs_deviation mode moment mood normaltest pearsonr percentileofscore pointbiserialr "
+        "rankdata ranksums sem "
         "shapiro siegelslopes skew skewtest spearmanr theilslopes tmean trim_mean ttest_1samp ttest_ind "
         "ttest_rel variation wasserstein_distance wilcoxon zscore jarque_bera binomtest boxcox",
     },
@@ -376,8 +377,8 @@ OPENING = frozenset({
 # The places of the arrays into which results are written, where the functions themselves don't tell.
 OUTPUT_PLACES = {"dot": 2, "concatenate": 2, "take": 3, "vdot": 2}
 METHOD_OUTPUTS = {
-    "all": 1, "any": 1, "argmax": 1, "argmin": 1, "clip": 2, "cumprod": 2, "cumsum": 2, "dot": 1,
-    "max": 1, "mean": 2,
+    "all": 1, "any": 1, "argmax": 1, "argmin": 1, "clip": 2, "conjugate": 0, "cumprod": 2, "cumsum": 2,
+    "dot": 1, "max": 1, "mean": 2,
     "min": 1, "prod": 2, "ptp": 1, "round": 1, "std": 2, "sum": 2, "take": 2, "trace": 4, "var": 2,
     "random": 2,
     "standard_normal": 2, "standard_exponential": 3, "standard_gamma": 3,

@@ -18,6 +18,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any
 
+from clustrix_core.loops import calls
 from clustrix_core.loops.expressions import class_member
 from clustrix_core.loops.facts import Facts, Refused
 from clustrix_core.loops.source import is_library, is_library_file
@@ -35,6 +36,12 @@ _AS_CALLED = frozenset({
     "__ipow__",
     "__ilshift__", "__irshift__", "__iand__", "__ixor__", "__ior__", "__aenter__", "__aexit__", "__aiter__",
 })  # fmt: skip
+# These are called when objects and classes are made, or where a `with` stands.
+_AS_MADE = frozenset({
+    "__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__",
+    "__enter__", "__exit__", "__aenter__", "__aexit__", "__annotate__", "__annotate_func__",
+})  # fmt: skip
+_COMPARING = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
 # What these give is something new.
 _MAKERS = frozenset(
     f"__{side}{name}__"
@@ -64,6 +71,9 @@ _KNOWN_MEMBERS = (
     MethodDescriptorType,
     WrapperDescriptorType, FunctionType, staticmethod, classmethod, property, type,
 )  # fmt: skip
+_DESCRIBING = frozenset({"collections", "_collections", "enum", "functools"})
+_NUMBERS = frozenset({"__abs__", "__round__", "__floor__", "__ceil__", "__trunc__"})
+_DEFINITE = calls.IMMUTABLE | {"list", "dict", "set", "tuple", "path", "file", "random", "iterator"}
 _ATOMS = (int, float, complex, str, bytes, type(None), enum.Enum)
 
 
@@ -139,13 +149,13 @@ class Classes:
                     self.call(member.fget, [me], {}, walk, at)
                 elif member.fget is not None and not is_library(type(member.fget).__module__):
                     raise _unfit(cls, f"has a property {name} that can't be followed", at)
-            elif _implicit(name) and isinstance(member, (FunctionType, classmethod, staticmethod)):
+            elif implicit(cls, name) and isinstance(member, (FunctionType, classmethod, staticmethod)):
                 self.facts.guards.append((vars(owner), name, member))
                 for function in self._written(cls, getattr(member, "__func__", member)):
                     result = self._anyhow(function, me, walk, at)
-                    if name in _MAKERS and result.own == SHARED:
+                    if result.own < (OWN if name in _COMPARING else OUTER if name in _MAKERS else SHARED):
                         raise _unfit(cls, f"may return what is there already from {name}", at)
-            elif _implicit(name) and callable(member) and not isinstance(member, _KNOWN_MEMBERS):
+            elif implicit(cls, name) and callable(member) and not isinstance(member, _KNOWN_MEMBERS):
                 raise _unfit(cls, f"has a {name} that can't be followed", at)
 
     def _anyhow(self, function: FunctionType, me: Value, walk: State, at: ast.AST) -> Value:
@@ -184,19 +194,29 @@ class Classes:
         self.facts.guards.append((vars(owner), bare, vars(owner)[bare]))
         me = Value(SHARED, "instance", cls)
         if name[-1] == "=":
-            if isinstance(member, property) and member.fset is not None:
+            if isinstance(member, property) and (member.fset or member.fdel) is not None:
                 raise _unfit(cls, f"computes what becomes of its {bare}", at)
             return
         if name[0] == ".":
-            if own == OWN and not isinstance(member, (MemberDescriptorType, *_ATOMS, FunctionType)):
+            if own == OWN and not isinstance(member, (MemberDescriptorType, *_ATOMS)):
                 raise _unfit(cls, f"has a {bare} that all its objects share", at)
             return
         function = getattr(member, "__func__", member)
         if not isinstance(function, FunctionType):
             raise _unfit(cls, f"has a {bare} that can't be followed", at)
+        if bare == "open":
+            raise _unfit(cls, "opens something of its own", at)
         for one in self._written(cls, function):
-            if self._anyhow(one, me, walk, at).own < own:
+            result = self._anyhow(one, me, walk, at)
+            if result.own < own:
                 raise _unfit(cls, f"may return something shared from {bare}", at)
+            if result.kind not in (_taken_for(bare), *calls.IMMUTABLE) and _taken_for(bare) in _DEFINITE:
+                raise _unfit(cls, f"may return anything from {bare}", at)
+
+
+def _taken_for(name: str) -> str:
+    """The kind that a method is taken to give for its name."""
+    return "number" if name in _NUMBERS else calls.METHODS[name].result if name in calls.METHODS else ""
 
 
 def is_generated(cls: type, function: FunctionType) -> bool:
@@ -233,8 +253,13 @@ def _mentions(cls: type, name: str) -> bool:
     return any(isinstance(one, FunctionType) and name in one.__code__.co_names for one in functions)
 
 
-def _implicit(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__") and name not in _AS_CALLED
+def implicit(cls: type, name: str) -> bool:
+    """Whether Python calls a method by itself; or a library does, of which the class has redefined it."""
+    if name.startswith("__") and name.endswith("__") and name not in _AS_CALLED:
+        return True
+    return name not in _AS_MADE and any(
+        name in vars(owner) for owner in cls.__mro__ if owner is not object and is_library(owner.__module__)
+    )
 
 
 def surprising(cls: type) -> str:
@@ -259,8 +284,8 @@ def surprising(cls: type) -> str:
                         return f"defines {name}"
             if name == "__new__" and not isinstance(cls, enum.EnumMeta) and not _is_namedtuple(cls, member):
                 return "defines __new__"
-            if hasattr(type(member), "__get__") and not isinstance(member, _KNOWN_MEMBERS):
-                if not is_library(type(member).__module__) or type(member).__name__ == "cached_property":
+            if hasattr(type(member), "__get__") and type(member) not in _KNOWN_MEMBERS:
+                if type(member).__module__ not in _DESCRIBING or type(member).__name__ == "cached_property":
                     return f"has a {name} that Python computes"
     return ""
 

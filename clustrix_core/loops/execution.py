@@ -26,7 +26,15 @@ from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.copies import Copies, Copy
 from clustrix_core.loops.files import READ, WRITTEN, Staged
 from clustrix_core.loops.guards import Guards
-from clustrix_core.loops.reach import Reach, TooLong, Unfit, behind_iterators, changeable
+from clustrix_core.loops.reach import (
+    Reach,
+    TooLong,
+    Unfit,
+    behind_iterators,
+    behind_output,
+    changeable,
+    is_array,
+)
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 from clustrix_core.meter import Meter, bar
@@ -137,10 +145,11 @@ class Runtime:
     ) -> Iterator[Step]:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
         part = self.parts[number]
+        depth = worker.depth() - 1
         wanted = {*part.loop.inputs, *part.loop.accumulators}
         kept = {name: names[name] for name in wanted if name in names}
         names.clear()  # before Python 3.13, the function keeps what locals() gave, and all that is in it
-        return Run(self, part, header, leaves, kept).steps(off, number)
+        return Run(self, part, header, leaves, kept, depth).steps(off, number)
 
     def listcomp(
         self, number: int, header: Any, leaves: Any, names: Any, off: Any, serial: Callable[[Any], list[Any]]
@@ -211,10 +220,16 @@ class Run:
     """One run of one loop."""
 
     def __init__(
-        self, runtime: Runtime, part: Part, header: Any, leaves: tuple[Any, ...], names: dict[str, Any]
+        self,
+        runtime: Runtime,
+        part: Part,
+        header: Any,
+        leaves: tuple[Any, ...],
+        names: dict[str, Any],
+        depth: int,
     ) -> None:
         self._runtime, self._part, self._loop = runtime, part, part.loop
-        self._header, self._leaves, self._names = header, leaves, names
+        self._header, self._leaves, self._names, self._depth = header, leaves, names, depth
         self._rate = 0.0  # seconds of an iteration
         self._bytes = 0.0  # those that come back of an iteration, once some have
         self._held = 0  # bytes of answers that wait for those before
@@ -293,9 +308,11 @@ class Run:
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
         if copies.watched() and not self._runtime.always:
             return "its lines are being traced"
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and {"call", "log"} & set(numpy.geterr().values()):
-            return "NumPy calls a function for errors"
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is not None and (numpy.geterrcall() is not None or numpy.get_printoptions()["formatter"]):
+            return "NumPy calls a function for errors, or for text"
+        if logging.getLogRecordFactory() is not logging.LogRecord:
+            return "records of logging are made in a way of their own"
         if self._loop.facts.writes and any(hasattr(leaf, "__next__") for leaf in self._leaves):
             return "what it goes through may see the files that it writes"
         for leaf, (_, new) in zip(self._leaves, self._loop.leaves, strict=True):
@@ -332,7 +349,9 @@ class Run:
             tuple,
         ):
             return f"{name} makes its values by a function"
-        if kind.__name__ == "ndarray" and (value.dtype.hasobject or self._loop.facts.late):
+        if is_array(value) and value.dtype.hasobject:
+            return f"{name} is an array of objects"
+        if (is_array(value) or root == "pandas") and self._loop.facts.late:
             return f"{name} is an array, and what is stored in it may change afterwards"
         for method in self._part.methods.get(name, ()):
             if not hasattr(kind, method):
@@ -345,12 +364,14 @@ class Run:
         began = time.perf_counter()
         seen = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
         inputs = [self._names[name] for name in loop.inputs]
-        seen.add([self._part.iterate, *inputs, *behind_iterators(it), *self._leaves_seen()])
+        seen.add([*seen.of_code(self._part.iterate), *inputs, *behind_iterators(it), *self._leaves_seen()])
+        if loop.facts.outputs and changeable(behind_output()) & changeable(seen.objects):
+            return "what it prints, logs or warns of may change what it reads"
         filled = [self._names[name] for name in loop.accumulators]
         filled = [value for value in filled if type(value) not in _COUNTED]
         if any(id(value) in seen.objects for value in filled):
             return "what the loop fills is among what it reads"
-        arrays = [value for value in filled if type(value).__name__ == "ndarray"]
+        arrays = [value for value in filled if is_array(value)]
         if loop.deep or any(type(value).__module__.startswith("pandas") for value in filled):
             inner = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
             inner.filled = True
@@ -468,7 +489,10 @@ class Run:
 
     def _copies(self, it: Iterator[Any]) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]
-        return Copies(Iterations(self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged))
+        work = Iterations(
+            self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged, self._depth
+        )
+        return Copies(work)
 
     def _give(self, made: Copies, given: dict[Copy, deque[Order]], waiting: deque[Order]) -> None:
         """See to it that every copy has two orders, so that none has to wait for the next; one at first."""

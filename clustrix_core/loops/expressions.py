@@ -17,6 +17,7 @@ from clustrix_core.loops.values import (
     OWN,
     SHARED,
     TEXT,
+    UNCLEAR,
     UNKNOWN,
     Value,
     constant,
@@ -32,6 +33,10 @@ OPERATORS = {
     ast.BitAnd: "and", ast.FloorDiv: "floordiv",
 }  # fmt: skip
 
+_SIGNS = {ast.USub: "__neg__", ast.UAdd: "__pos__", ast.Invert: "__invert__"}
+_COMPUTING = frozenset(
+    {"text", "array", "path"}
+)  # what these and something else give is one of them, as a rule
 _WINDOWS = frozenset({"loc", "iloc", "at", "iat"})  # parts of a table are changed through these
 _PLAIN_DUNDERS = frozenset({"__name__", "__qualname__", "__module__", "__doc__", "__class__", "__len__"})
 _ATOMS = (int, float, complex, str, bytes, type(None))
@@ -68,20 +73,30 @@ class Expressions(State):
     # operators
 
     def of_BinOp(self, node: ast.BinOp) -> Value:
-        return self.operated(self.expr(node.left), self.expr(node.right))
-
-    def operated(self, left: Value, right: Value) -> Value:
-        """What an operator gives: always something new."""
+        left, right = self.expr(node.left), self.expr(node.right)
+        own = self.computed(left, right, node.op)
         if left.kind == right.kind == "number":
             return NUMBER
+        if "instance" in (left.kind, right.kind):
+            return Value(OUTER)
         if left.kind == "text":
             return TEXT
         if "array" in (left.kind, right.kind):
             return Value(OWN, "array")
-        kind = left.kind if left.kind in ("list", "tuple", "set", "dict") else ""
         if left.kind == "path":
             return Value(OWN, "path")
-        return Value(least((left, right)), kind)
+        return Value(own, left.kind if left.kind in ("list", "tuple", "set", "dict") else "")
+
+    def computed(self, left: Value, right: Value, operator: ast.operator) -> int:
+        """How much is the code's own of what an operator gives: it is new, whoever computes it."""
+        name = OPERATORS[type(operator)]
+        if "instance" in (left.kind, right.kind):
+            return OUTER
+        if not (left.kind == "text" and isinstance(operator, ast.Mod)):
+            for value, other, method in ((left, right, f"__{name}__"), (right, left, f"__r{name}__")):
+                if value.kind in UNCLEAR and (value.own == other.own == OWN or other.kind in _COMPUTING):
+                    self.facts.by_name(method, OWN)
+        return least((left, right))
 
     def of_UnaryOp(self, node: ast.UnaryOp) -> Value:
         value = self.expr(node.operand)
@@ -89,7 +104,9 @@ class Expressions(State):
             return NUMBER
         if value.kind in ("number", "array"):
             return Value(OWN, value.kind)
-        return Value(value.own if value.own == OWN else OUTER)
+        if value.own == OWN and value.kind in UNCLEAR:
+            self.facts.by_name(_SIGNS[type(node.op)], OWN)
+        return Value(OWN if value.own == OWN and value.kind != "instance" else OUTER)
 
     def of_BoolOp(self, node: ast.BoolOp) -> Value:
         value = self.expr(node.values[0])
@@ -151,6 +168,8 @@ class Expressions(State):
         return self._display(node.elts, "set")
 
     def of_Dict(self, node: ast.Dict) -> Value:
+        if None in node.keys:
+            self.facts.by_name("keys", SHARED)
         return self._display([*(key for key in node.keys if key is not None), *node.values], "dict")
 
     def _display(self, parts: Sequence[ast.expr], kind: str) -> Value:
@@ -274,6 +293,8 @@ class Expressions(State):
             raise self.refuse(
                 "dynamic-code", name, f"{name} is what Python keeps for itself", "do without it", node
             )
+        if name == "__class__":
+            return Value()
         match base.kind:
             case "module":
                 return self.scope.of_module(self.facts, base.live, name)

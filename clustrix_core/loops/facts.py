@@ -62,6 +62,10 @@ class Facts:
         """A method is taken for what its name says, and to give something that is so much the code's own."""
         self.methods[name] = max(own, self.methods.get(name, own))
 
+    def stores_by_name(self) -> bool:
+        """Whether attributes are set of objects of which it is only known that they are the code's own."""
+        return any(name[-1] == "=" for name in self.methods)
+
     def walked(self, function: FunctionType) -> None:
         self.codes[id(function)] = function, shape(function)
 

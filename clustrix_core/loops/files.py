@@ -7,15 +7,18 @@ is for the original to go on, as it is where a file was there before, or more th
 from __future__ import annotations
 
 import builtins
+import fcntl
 import io
 import itertools
 import os
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+
+from clustrix_core.loops.source import is_library
 
 WRITTEN, READ = -5, -6
 """The sites of files in a log."""
@@ -27,6 +30,16 @@ _CHANGING = frozenset({
     "os.posix_spawn", "os.spawn", "os.kill", "os.killpg", "subprocess.Popen", "os.setxattr", "os.removexattr", "os.lockf",
 })  # fmt: skip
 _LOOKING = frozenset({"os.listdir", "os.scandir"})
+
+
+def _written() -> Iterator[str]:
+    """The files that this process has open for writing: what is printed and logged, say."""
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if fcntl.fcntl(int(number), fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                path = os.readlink(f"/proc/self/fd/{number}")
+                if os.path.isfile(path):
+                    yield path
 
 
 class Trouble(BaseException):
@@ -57,6 +70,8 @@ class Staged:
             refuse: is told what isn't done.
         """
 
+        written = set(_written())
+
         def hook(event: str, args: Any) -> None:
             if event == "open":
                 path, _, flags = args
@@ -64,8 +79,14 @@ class Staged:
                     if flags & _WRITING:
                         refuse("it writes to a file")
                         raise Trouble
+                    if written and os.path.realpath(os.fsdecode(path)) in written:
+                        refuse("it reads a file that is being written")
+                        raise Trouble
                     if self._writes:
                         log(READ, os.path.realpath(os.fsdecode(path)))
+            elif event == "pickle.find_class" and not is_library(args[0]):
+                refuse(f"a file holds a {args[1]}")
+                raise Trouble
             elif event in _CHANGING or (self._writes and event in _LOOKING):
                 refuse(f"it calls {event}")
                 raise Trouble

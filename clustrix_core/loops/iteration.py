@@ -199,7 +199,8 @@ class LoopWalk(Walk):
             for keyword in call.keywords:
                 keyword.value = recorder.value(keyword.value, copies, "")
         elif isinstance(replayed, ast.Assign):
-            replayed.value = recorder.value(replayed.value, False, "=")
+            cut = any(isinstance(one, ast.Subscript) and _is_cut(one.slice) for one in replayed.targets)
+            replayed.value = recorder.value(replayed.value, cut, "=")
             outputs = self.facts.outputs
             for index, target in enumerate(replayed.targets):
                 if not isinstance(target, ast.Subscript) or not self._root_of_effect(target):
@@ -287,18 +288,6 @@ class LoopWalk(Walk):
     def do_AsyncWith(self, node: ast.AsyncWith) -> None:
         raise self.refuse("await", "async with", "it waits for other tasks", "use a plain loop", node)
 
-    def do_With(self, node: ast.With) -> None:
-        swallows = not all(
-            isinstance(item.context_expr, ast.Call)
-            and spelled(item.context_expr.func).rpartition(".")[2] == "open"
-            for item in node.items
-        )
-        if swallows:
-            self.within.append("try")
-        super().do_With(node)
-        if swallows:
-            self.within.pop()
-
 
 class _Recorder:
     """Takes the parts of an effect that are computed, in the order in which Python computes them."""
@@ -360,6 +349,11 @@ class _Recorder:
 
     def _taken(self) -> ast.expr:
         return ast.Subscript(ast.Name(VALUES, ast.Load()), ast.Constant(len(self.logged) - 1), ast.Load())
+
+
+def _is_cut(node: ast.expr) -> bool:
+    """Whether an index may stand for several items."""
+    return isinstance(node, ast.Slice) or (isinstance(node, ast.Tuple) and any(map(_is_cut, node.elts)))
 
 
 def unpacked(*parts: Value) -> Value:

@@ -19,7 +19,7 @@ _CLEAR = frozenset({
     "iterator", "generator",
 })  # fmt: skip
 _GIVEN_FUNCTIONS = frozenset({"apply", "applymap", "agg", "aggregate", "map", "transform", "pipe"})
-_STREAMS = ("sys.stdout", "sys.stderr")
+_TOLD = frozenset({"array", "filled", "view", "new"})  # methods that may be told to change the object
 
 
 class Methods(Calls):
@@ -38,7 +38,7 @@ class Methods(Calls):
             return self.call_users_method(base, name, args, keywords, node)
         if base.live is not UNKNOWN and is_logger(base.live) and name in LOGGING:
             return self.output()
-        if ast.unparse(function.value) in _STREAMS and name in ("write", "flush"):
+        if name in ("write", "flush") and self.is_stream(function.value):
             self.output()
             return NUMBER
         if name in calls.WRITING_METHODS and args:
@@ -119,7 +119,9 @@ class Methods(Calls):
         node: ast.Call,
         function: ast.Attribute,
     ) -> Value:
-        shares = self._check_keywords("", name, args, keywords, node)
+        if "*" in keywords and base.own == SHARED and base.kind not in _CLEAR and known.result in _TOLD:
+            self.unknown_call(function, node)
+        shares = self._check_keywords("", name, args, self.by_name(keywords, node), node)
         self._check_inplace(function, base, node)
         place = calls.METHOD_OUTPUTS.get(name, len(args))
         if any(
@@ -141,8 +143,10 @@ class Methods(Calls):
         if name in ("choice", "choices", "sample") and known.result == "own":
             return self._drawn(name, args, keywords)
         if name == "astype":
-            shares = "copy" in keywords and shares
+            shares = shares or len(args) > 1
             known = calls.Known("filled") if not shares else known
+        if name == "copy" and any(value.kind != "text" for value in args):
+            shares = True
         if shares and base.own != OWN:
             return Value(SHARED, base.kind)
         if known.result == "view":

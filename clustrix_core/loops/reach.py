@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dis
+import enum
 import gc
+import logging
 import operator
+import sys
 import time
 import types
+import warnings
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
+from clustrix_core.loops import calls
 from clustrix_core.loops.facts import Facts, Refused
 from clustrix_core.loops.proof import Proof
 from clustrix_core.loops.source import Sources, is_library
+from clustrix_core.loops.values import SHARED, Value, live_value
 from clustrix_core.loops.walk import Walk
 
 ATOMS = frozenset({int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range})
@@ -26,7 +33,7 @@ _PLAIN = frozenset({
     type({}.keys()), type({}.values()), type({}.items()),
 })  # fmt: skip
 _EMPTY = frozenset({
-    "code", "bytearray", "builtin_function_or_method", "method_descriptor", "wrapper_descriptor", "getset_descriptor",
+    "code", "bytearray", "method_descriptor", "wrapper_descriptor", "getset_descriptor",
     "member_descriptor", "object", "classmethod_descriptor", "method-wrapper", "super",
 })  # fmt: skip
 _LIBRARIES = frozenset({
@@ -34,7 +41,10 @@ _LIBRARIES = frozenset({
     "types", "functools", "operator", "_collections", "clustrix_core", "zoneinfo", "ipaddress", "dateutil", "pytz", "pyarrow", "logging", "copyreg",
     "array", "typing", "abc", "_abc", "dataclasses", "string", "clustrix", "statistics",
 })  # fmt: skip
+_CHANGED_BY_USE = frozenset({"Context", "_lru_cache_wrapper"})  # a decimal context notes what has happened
+_HEARING = frozenset({"logging", "_io", "io"})
 _IMMUTABLE = frozenset({"datetime", "decimal", "_decimal", "fractions", "pathlib", "uuid", "numpy", "pandas"})
+_MEMBERS = (types.FunctionType, staticmethod, classmethod, property)
 _OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 
@@ -64,9 +74,11 @@ class Reach:
     def __init__(self, sources: Sources, facts: Facts, approved: set[type], seconds: float) -> None:
         self._end = time.perf_counter() + seconds
         self._sources, self._facts, self._approved = sources, facts, approved
-        self.objects: dict[int, Any] = {}
+        self.objects: dict[int, Any] = {id(value): value for value in _not_numbers()}
         self.arrays: list[Any] = []
         self.filled = False
+        self._read: dict[int, Any] = {}  # functions and classes whose code was looked through
+        self._given: dict[int, Any] = {}  # those that were proved for whoever calls them
         self._named: dict[type, set[str]] = {}  # classes, and what functions they have
 
     def add(self, values: Iterable[Any]) -> None:
@@ -94,7 +106,7 @@ class Reach:
     def _new(self, values: list[Any]) -> list[Any]:
         kinds = set(map(type, values))
         if kinds <= ATOMS:
-            if float in kinds and any(map(operator.ne, values, values)):
+            if kinds & {float, complex} and any(map(operator.ne, values, values)):
                 self.objects.update({id(value): value for value in values if value != value})
             return []
         found = []
@@ -112,10 +124,16 @@ class Reach:
         if isinstance(value, type):
             if is_library(value.__module__) or value.__module__ == "builtins":
                 return ()
-            self._approve(value)
-            return [*value.__bases__, *vars(value).values()]
+            self._check_stored(value)
+            self._check_given(value)
+            return self._of_class(value)
         if kind is types.FunctionType:
-            return () if is_library(value.__module__ or "") else _of_function(value)
+            self._check_stored(value)
+            self._check_given(value)
+            return self.of_code(value)
+        if kind is types.BuiltinFunctionType:
+            self._check_given(value)
+            return _bound_to(value)
         if kind is types.ModuleType:
             if is_library(value.__name__):
                 return ()
@@ -137,15 +155,76 @@ class Reach:
             return self._of_library(value, kind)
         if self.filled:
             raise Unfit(f"it fills a {kind.__qualname__}")
-        self._approve(kind)
         self._check_own(value)
-        return gc.get_referents(value)
+        if issubclass(kind, enum.Enum):
+            self._check_stored(value)
+        if callable(value):
+            self._check_given(value)
+        return [*self._of_class(kind), *(one for one in gc.get_referents(value) if one is not kind)]
+
+    def _of_class(self, cls: type) -> Iterator[Any]:
+        """What the members of a class see."""
+        for owner in cls.__mro__:
+            if is_library(owner.__module__) or id(owner) in self._read:
+                continue
+            self._read[id(owner)] = owner
+            self._approve(owner)
+            for name, member in list(vars(owner).items()):
+                functions = [
+                    member,
+                    *(getattr(member, one, None) for one in ("__func__", "fget", "fset", "fdel")),
+                ]
+                for function in functions:
+                    if type(function) is types.FunctionType:
+                        yield from self.of_code(function)
+                if isinstance(member, type):
+                    yield from self._of_class(member)
+                elif type(member) in _MEMBERS or type(member).__module__ == "functools":
+                    continue  # what is called was proved, or refused
+                elif not (name.startswith("__") and name.endswith("__")):
+                    yield member
+
+    def of_code(self, function: types.FunctionType) -> Iterator[Any]:
+        """What a function sees. Those that it names are looked through; they were proved where they are called."""
+        if is_library(function.__module__ or "") or id(function) in self._read:
+            return
+        self._read[id(function)] = self.objects[id(function)] = function
+        for value in _of_function(function):
+            if type(value) is types.FunctionType:
+                yield from self.of_code(value)
+            elif isinstance(value, type):
+                yield from self._of_class(value)
+            else:
+                yield value
+
+    def _check_stored(self, value: Any) -> None:
+        """Of some things, copies are the same one."""
+        if self._facts.stores_by_name():
+            raise Unfit(f"attributes are set, perhaps of {getattr(value, '__qualname__', value)}")
+
+    def _check_given(self, value: Any) -> None:
+        """What isn't named by code may be called by a library that it is given to."""
+        if id(value) in self._given:
+            return
+        self._given[id(value)] = value
+        module, name = getattr(value, "__module__", None) or "", getattr(value, "__name__", "")
+        if type(value) is types.BuiltinFunctionType and _bound_to(value):
+            method = calls.METHODS.get(name)
+            if method is None or method.changes:
+                raise Unfit(f"{name} of a {type(value.__self__).__qualname__} may be called")
+        elif is_library(module) or type(value) is types.BuiltinFunctionType:
+            reason = calls.in_the_way(module, name)
+            if reason is not None:
+                raise Unfit(f"{name}, which may be called, {reason[1]}")
+        else:
+            known = live_value(value, Value(SHARED, "instance", type(value)))
+            self._prove(lambda walk, at: walk.call_anyhow(known, at))
 
     def _of_library(self, value: Any, kind: type) -> Iterable[Any]:
         root = kind.__module__.partition(".")[0]
         if kind.__module__.startswith("numpy.random") and kind.__name__ != "SeedSequence":
             raise Unfit(f"a {kind.__name__} would be the same in all iterations")
-        if root not in _LIBRARIES:
+        if root not in _LIBRARIES or hasattr(kind, "__next__") or kind.__qualname__ in _CHANGED_BY_USE:
             raise Unfit(f"nobody knows whether {kind.__qualname__} objects are safe to share")
         return self._inside(value)
 
@@ -156,9 +235,11 @@ class Reach:
             value = waiting.pop()
             module = type(value).__module__
             if id(value) in seen or type(value) in ATOMS or isinstance(value, _OPAQUE):
+                if type(value) is types.FunctionType and not is_library(value.__module__ or ""):
+                    found.append(value)
                 continue
             seen.add(id(value))
-            if _is_array(value):
+            if is_array(value):
                 self.objects[id(value)] = value
                 self.arrays.append(value)
                 waiting.append(value.base)
@@ -176,16 +257,23 @@ class Reach:
         if cls in self._approved:
             return
         self._approved.add(cls)
+        try:
+            self._prove(lambda walk, at: walk.proof.check_class(cls, walk, at))
+        except Unfit:
+            self._approved.discard(cls)
+            raise
+
+    def _prove(self, call: Callable[[Walk, Any], object]) -> None:
+        """Prove something more of what the loop meets."""
         proof = Proof(self._sources, self._facts.assumptions != [])
         proof.facts = self._facts
         scope: Any = types.SimpleNamespace()
         at: Any = types.SimpleNamespace()
         walk = Walk(proof, scope, set())
         try:
-            proof.check_class(cls, walk, at)
+            call(walk, at)
             proof.settle(walk, at)
         except Refused as refusal:
-            self._approved.discard(cls)
             raise Unfit(refusal.message) from None
 
     def _check_own(self, value: Any) -> None:
@@ -210,14 +298,35 @@ class Reach:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
 
 
-def _is_array(value: Any) -> bool:
+def _not_numbers() -> Iterator[Any]:
+    """Those of libraries: whoever takes one takes the same."""
+    for module, name in (
+        ("math", "nan"),
+        ("cmath", "nan"),
+        ("cmath", "nanj"),
+        ("numpy", "nan"),
+        ("json.decoder", "NaN"),
+    ):
+        if module in sys.modules:
+            yield getattr(sys.modules[module], name)
+
+
+def _bound_to(function: Any) -> list[Any]:
+    """What a builtin method is one of."""
+    owner = function.__self__
+    return [] if owner is None or isinstance(owner, (type, types.ModuleType)) else [owner]
+
+
+def is_array(value: Any) -> bool:
     return any(cls.__name__ == "ndarray" and cls.__module__ == "numpy" for cls in type(value).__mro__)
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Any]:
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
-    yield from function.__closure__ or ()
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # it is empty
+            yield cell.cell_contents
     yield from vars(function).values()
     for name in _globals_of(function.__code__):
         if name in function.__globals__:
@@ -258,8 +367,36 @@ def behind_iterators(header: Any) -> list[Any]:
         elif _is_iterator(type(value)):
             for one in gc.get_referents(value):  # zip and its like have theirs in a tuple
                 waiting += one if type(one) is tuple else [one]
-        elif value is not None and not isinstance(value, type):
+        elif not (value is None or isinstance(value, type) or _is_librarys(value)):
             found.append(value)
+    return found
+
+
+def _is_librarys(value: Any) -> bool:
+    return type(value) is types.FunctionType and is_library(value.__module__ or "")
+
+
+def behind_output() -> dict[int, Any]:
+    """What may change when something is printed, logged or warned of."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    waiting: list[Any] = [sys.stdout, sys.stderr, warnings.showwarning]
+    for logger in loggers:
+        waiting += [*getattr(logger, "handlers", ()), *getattr(logger, "filters", ())]
+    found: dict[int, Any] = {}
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if id(value) in found or kind in ATOMS:
+            continue
+        found[id(value)] = value
+        if isinstance(value, type):
+            waiting += [] if is_library(value.__module__) else [*value.__mro__, *vars(value).values()]
+        elif kind is types.FunctionType:
+            waiting += [] if is_library(value.__module__ or "") else _of_function(value)
+        elif (
+            kind in _PLAIN or kind.__module__.partition(".")[0] in _HEARING or not is_library(kind.__module__)
+        ):
+            waiting += gc.get_referents(value)
     return found
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import gc
 import io
 import pickle
+import struct
 import sys
 from typing import Any
 
 from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.source import is_library
 
+_NUMBERS = frozenset({float, complex})
 _HOLDING = frozenset({list, tuple, dict})
 _PROTOCOL = 4  # arrays own their memory, which they don't in the next
 
@@ -46,7 +49,7 @@ def _is_plain(value: Any, known: dict[int, Any]) -> bool:
         kinds = set(map(type, level))
         if not kinds <= ATOMS | _HOLDING:
             return False
-        if float in kinds and any(type(one) is float and one != one for one in level):
+        if kinds & _NUMBERS and any(type(one) in _NUMBERS and one != one for one in level):
             return False
         level = [one for one in level if type(one) in _HOLDING and id(one) not in seen]
         if any(id(one) in known for one in level):
@@ -68,6 +71,8 @@ class _Packer(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
         if id(obj) in self._known:
             return id(obj)
+        if type(obj) is float and obj != obj:  # lists find it by what it is
+            return id(obj), struct.pack("<d", obj)
         if type(obj) in (set, frozenset) and list(type(obj)(list(obj))) != list(obj):
             raise Abandoned("the order of a set would be another")
         return None
@@ -78,6 +83,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an exception would lose its traceback")
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(obj)
+        if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
+            raise Abandoned("a record would no longer be part of its array")
         if kind.__module__.startswith("pandas."):
             self._table(obj)
         elif (
@@ -93,6 +100,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an array would no longer share the memory of a table")
         self._owners[id(owner)] = owner
         if owner is array:
+            if not array.flags.writeable:
+                return _locked, (array.copy("K"),)
             if array.flags.forc:
                 return NotImplemented
             order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
@@ -145,6 +154,11 @@ def _owner(array: Any) -> Any:
     return array
 
 
+def _locked(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
+
+
 def _transposed(array: Any, axes: list[int]) -> Any:
     return array.transpose(axes)
 
@@ -171,7 +185,11 @@ def _check_reduction(obj: Any, kind: type) -> None:
     names = "__reduce_ex__", "__reduce__", "__getstate__"
     own = [name for name in names if getattr(kind, name, None) is not getattr(object, name, None)]
     own += [name for name in ("__setstate__", "__getnewargs_ex__") if hasattr(kind, name)]
-    if own or (hasattr(kind, "__getnewargs__") and not hasattr(kind, "_fields")):
+    if (
+        own
+        or kind in copyreg.dispatch_table
+        or (hasattr(kind, "__getnewargs__") and not hasattr(kind, "_fields"))
+    ):
         raise Abandoned(f"{kind.__qualname__} travels in a way of its own")
 
 
@@ -179,6 +197,9 @@ class _Unpacker(pickle.Unpickler):
     def __init__(self, data: bytes, known: dict[int, Any]) -> None:
         super().__init__(io.BytesIO(data))
         self._known = known
+        self._not_numbers: dict[int, float] = {}
 
     def persistent_load(self, pid: Any) -> Any:
+        if isinstance(pid, tuple):
+            return self._not_numbers.setdefault(pid[0], struct.unpack("<d", pid[1])[0])
         return self._known[pid]

@@ -130,7 +130,7 @@ def compiled(
             inner.type_params = []
     arguments = ast.arguments([], [ast.arg(name) for name in free], None, [], [], None, [])
     body: list[ast.stmt] = [inner]
-    if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)) and inner.name not in free:
+    if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and inner.name not in free:
         body.insert(0, ast.Global([inner.name]))  # it may call itself
     factory = ast.FunctionDef("factory", arguments, body, [])
     if sys.version_info >= (3, 12):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType
 
 from clustrix_core.loops import calls
@@ -13,13 +13,14 @@ from clustrix_core.loops.expressions import OPERATORS, class_member
 from clustrix_core.loops.methods import Methods
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.state import joined_env
-from clustrix_core.loops.syntax import bound_names, has_break, spelled
+from clustrix_core.loops.syntax import bound_names, has_break, own_nodes, spelled
 from clustrix_core.loops.values import (
     NONE,
     OUTER,
     OWN,
     SEALED,
     SHARED,
+    UNCLEAR,
     UNKNOWN,
     Value,
     element,
@@ -168,8 +169,10 @@ class Statements(Methods):
                 if isinstance(method, FunctionType):
                     return self.proof.call(method, [old, value], {}, self, node)
             return self.unknown_call(target, node)
-        if old.kind == "" or old.kind == "own":
+        if old.kind in UNCLEAR:
             self.facts.by_name(f"__i{OPERATORS[type(node.op)]}__", OUTER)
+        if self.computed(old, value, node.op) != OWN and value.kind == "instance":
+            return Value(min(old.own, OUTER))
         self.note_change(old)
         if not old.sealed and value.own != OWN:
             self.demote()
@@ -205,9 +208,11 @@ class Statements(Methods):
                 raise self.changes(target, target)
             if isinstance(target, ast.Subscript):
                 self.expr(target.slice)
-            self._special(
-                base, "__delitem__" if isinstance(target, ast.Subscript) else "__delete__", [], target
-            )
+                self._special(base, "__delitem__", [], target)
+            elif base.kind == "instance" and isinstance(class_member(base.live, target.attr), property):
+                self.unknown_call(target, target)
+            else:
+                self.facts.by_name(f"{target.attr}=", SHARED)
             self.note_change(base)
 
     def store(self, target: ast.expr, value: Value, source: ast.expr | None) -> None:
@@ -269,7 +274,7 @@ class Statements(Methods):
             method = class_member(base.live, name)
             if isinstance(method, FunctionType):
                 self.proof.call(method, [base, *args], {}, self, at)
-        elif base.kind in ("", "own"):
+        elif base.kind in UNCLEAR:
             self.facts.by_name(name, SHARED)
 
     def _set_attribute(self, base: Value, target: ast.Attribute, value: Value) -> None:
@@ -289,7 +294,7 @@ class Statements(Methods):
                 raise self.refuse(
                     "dynamic-code", name, f"the method {name} is replaced", "call it by another name", target
                 )
-        elif base.kind in ("", "own"):
+        elif base.kind in UNCLEAR:
             self.facts.by_name(f"{name}=", SHARED)
 
     # branches and loops
@@ -355,7 +360,11 @@ class Statements(Methods):
             swallows = swallows or catches
             if item.optional_vars is not None:
                 self.store(item.optional_vars, value, item.context_expr)
+            if value.kind != "file":
+                self._check_given_up(node, node.body)
+        self.within += ["try"] * swallows
         self.block(node.body)
+        del self.within[len(self.within) - swallows :]
         trace = self.traces.pop()
         if swallows:
             self.join(self.place(), (trace, before[1], True))
@@ -394,7 +403,20 @@ class Statements(Methods):
         found = calls.known_function(self.expr(manager.func).live)
         return found is not None and found[1] == "nullcontext"
 
+    def _check_given_up(self, node: ast.AST, body: Sequence[ast.AST]) -> None:
+        """A generator that is given up in the midst goes on when Python gets to it: nobody knows when."""
+        if any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in own_nodes(body, True)):
+            raise self.refuse(
+                "lazy",
+                "yield",
+                "nobody knows when what comes after the yield is done, if the generator is given up there",
+                "yield after it, or return a list",
+                node,
+            )
+
     def do_Try(self, node: ast.Try) -> None:
+        if node.finalbody or any(map(_catches_all, node.handlers)):
+            self._check_given_up(node, [*node.body, *node.handlers, *node.orelse])
         before = self.place()
         self.within.append("try")
         self.traces.append(dict(self.env))
@@ -463,6 +485,12 @@ class Statements(Methods):
             elif isinstance(inner, ast.MatchMapping):
                 self.facts.by_name("get", SHARED)
                 self.facts.by_name("keys", SHARED)
+
+
+def _catches_all(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler may catch what ends a generator."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return not all(isinstance(kind, ast.Name) and kind.id.endswith(("Error", "Exception")) for kind in kinds)
 
 
 def _loaded(target: ast.Attribute | ast.Subscript) -> ast.expr:

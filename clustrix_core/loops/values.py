@@ -18,6 +18,10 @@ SEALED = calls.IMMUTABLE | {"array", "file", "range"}
 """Kinds of what holds nothing that others could see, if it is the code's own."""
 
 
+UNCLEAR = frozenset({"", "own"})
+"""Kinds of what may be an object of any class."""
+
+
 class Value(NamedTuple):
     """What is known of a value.
 

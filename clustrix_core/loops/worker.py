@@ -7,21 +7,23 @@ import copy
 import io
 import logging
 import os
+import re
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from types import CodeType, FunctionType, TracebackType
+from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops.files import Staged, Trouble
 from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.results import packed, unpacked
+from clustrix_core.loops.source import is_library
 
-OUTPUT, FLUSH, RECORD, WARNING = -1, -2, -3, -4
-"""The sites of what isn't done to an accumulator: output, records of logging, warnings."""
+OUTPUT, FLUSH, RECORD, WARNING, SIGNAL = -1, -2, -3, -4, -7
+"""The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers."""
 
 ABANDONED = "abandoned"
 """What the reason begins with, if the rest is better done by the original."""
@@ -56,7 +58,11 @@ _FIXED = frozenset({int, float, complex, bool, str, bytes, type(None), tuple})
 
 def kept(value: Any) -> Any:
     """A value as it is now, whatever becomes of it."""
-    return value if type(value) in _FIXED else copy.copy(value)
+    if type(value) in _FIXED:
+        return value
+    if not is_library(type(value).__module__):  # nobody knows how much of it counts
+        raise Trouble
+    return copy.copy(value)
 
 
 _END = object()
@@ -72,6 +78,7 @@ class Iterations:
         items: what the loop goes through.
         known: what the original has too, by its addresses.
         staged: the files that they write.
+        depth: of calls, where the original calls what splits the loop.
     """
 
     def __init__(
@@ -82,10 +89,12 @@ class Iterations:
         items: Iterator[Any],
         known: dict[int, Any],
         staged: Staged,
+        depth: int,
     ) -> None:
         self._iterate, self._inputs, self._outs, self._known = iterate, inputs, outs, known
         self._items, self._next, self._staged = items, 0, staged
         self._captured: Captured | None = None
+        self._depth = depth
 
     def __call__(self, start: int, stop: int) -> bytes:
         """Do some, and pack what came of it; `start` isn't before the last `stop`."""
@@ -131,7 +140,10 @@ class Iterations:
             done = count
 
         outs: dict[str, Any] = {}
+        signalled = _signals()
         began = time.perf_counter()
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + depth() + 1 - self._depth)
         try:
             outs = self._iterate(feed(), log.append, kept, builtins.locals, *self._inputs)
         except BaseException as error:
@@ -140,7 +152,9 @@ class Iterations:
             )
             outs = _variables(error.__traceback__, self._iterate.__code__)
             del log[mark:]
+        sys.setrecursionlimit(limit)
         seconds = time.perf_counter() - began
+        log += [(SIGNAL, signal) for signal in _signals() - signalled]
         found = done if ended else count
         return Answer(
             log, {name: outs[name] for name in self._outs if name in outs}, found, done, reason, seconds
@@ -163,6 +177,21 @@ def _variables(traceback: TracebackType | None, code: CodeType) -> dict[str, Any
             return dict(traceback.tb_frame.f_locals)
         traceback = traceback.tb_next
     return {}
+
+
+def depth() -> int:
+    """How deep calls are here, as Python counts them."""
+    try:
+        sys.setrecursionlimit(1)
+    except RecursionError as error:
+        return int(re.findall(r"\d+", str(error))[-1])
+    raise AssertionError
+
+
+def _signals() -> set[Any]:
+    """What the context of decimal numbers has noted."""
+    decimal = sys.modules.get("decimal")
+    return {signal for signal, noted in decimal.getcontext().flags.items() if noted} if decimal else set()
 
 
 class Captured:
@@ -200,14 +229,25 @@ class Captured:
         self.trouble = trouble
 
     def _warning(self, message: Any, category: Any, filename: str, line: int, *_: Any, **__: Any) -> None:
-        frame = sys._getframe(1)
-        while frame.f_back is not None and (frame.f_code.co_filename, frame.f_lineno) != (filename, line):
-            frame = frame.f_back
+        frame = self._frame(sys._getframe(1), filename, line)
         if type(message) is category and [*map(type, message.args)] == [str]:
             message = message.args[0]  # it is made again
         self._log.append((WARNING, (message, category, filename, line, id(frame.f_globals))))
 
+    def _frame(self, frame: FrameType, filename: str, line: int) -> FrameType:
+        """Where something is said to come from; the original knows where that is which has called the function."""
+        while frame.f_globals is not globals() and (frame.f_code.co_filename, frame.f_lineno) != (
+            filename,
+            line,
+        ):
+            assert frame.f_back is not None  # one of this module is below
+            frame = frame.f_back
+        if frame.f_globals is globals():
+            self.refuse("it tells of what calls the function")
+        return frame
+
     def _record(self, logger: logging.Logger, record: logging.LogRecord) -> None:
+        self._frame(sys._getframe(2), record.pathname, record.lineno)
         given = {**vars(record), "msg": None, "args": None}
         if (
             record.stack_info
@@ -231,10 +271,10 @@ class _Stream(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if getattr(self._original, "closed", False):
+            raise ValueError("I/O operation on closed file.")
         if self.encoding and not text.isascii():
-            text.encode(
-                self.encoding, self.errors or "strict"
-            )  # what the original can't write, it can't either
+            text.encode(self.encoding, self.errors or "strict")  # what the original can't write, it can't either
         self._captured.log(OUTPUT, (self._name, text))
         return len(text)
 
@@ -268,6 +308,8 @@ def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
         getattr(sys, value[0]).write(value[1])
     elif site == FLUSH:
         getattr(sys, value).flush()
+    elif site == SIGNAL:
+        sys.modules["decimal"].getcontext().flags[value] = True
     elif site == RECORD:
         value.process, value.thread = os.getpid(), threading.get_ident()
         logging.getLogger(value.name).handle(value)
