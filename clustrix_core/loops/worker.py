@@ -274,7 +274,9 @@ class _Stream(io.TextIOBase):
         if getattr(self._original, "closed", False):
             raise ValueError("I/O operation on closed file.")
         if self.encoding and not text.isascii():
-            text.encode(self.encoding, self.errors or "strict")  # what the original can't write, it can't either
+            text.encode(
+                self.encoding, self.errors or "strict"
+            )  # what the original can't write, it can't either
         self._captured.log(OUTPUT, (self._name, text))
         return len(text)
 
