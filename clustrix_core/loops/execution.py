@@ -268,16 +268,13 @@ class Run:
         """Why the loop can't be split in this call, if so."""
         if not copies.possible:
             return "that is done on Linux only"
-        with copies.undisturbed():
-            try:
-                return self._unfit_names() or self._unfit_objects(it)
-            except Unfit as error:
-                return str(error)
-            except TooLong:
-                self._part.looking = self._gain
-                return "to look at all that its iterations see takes longer than splitting saves"
-            except OSError as error:  # no more files can be opened, say
-                return str(error)
+        try:
+            return self._unfit_names() or self._unfit_objects(it)
+        except Unfit as error:
+            return str(error)
+        except TooLong:
+            self._part.looking = self._gain
+            return "to look at all that its iterations see takes longer than splitting saves"
 
     def _unprepared(self) -> str:
         """Why files of the loop can't be written beside their places, if so."""
@@ -289,7 +286,12 @@ class Run:
         return ""
 
     def _unfit_names(self) -> str:
-        if loaded := copies.obstacle():
+        with copies.undisturbed():
+            try:
+                loaded = copies.obstacle()
+            except OSError as error:  # no more files can be opened, say
+                return str(error)
+        if loaded:
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
         if copies.watched() and not self._runtime.always:
             return "its lines are being traced"
