@@ -446,8 +446,10 @@ class Run:
                 first = waiting[0]
                 for copy, data in made.wait(not (first.data or first.lost)):
                     if data is not None:
-                        given[copy].popleft().data = data
+                        order = given[copy].popleft()
+                        order.data = data
                         self._held += len(data)
+                        self._bytes = _average(self._bytes, len(data) / order.count)
                         continue
                     _log.warning("%s: a process has died; what it was doing is done again", self._part.name)
                     self._ended = True
@@ -512,7 +514,6 @@ class Run:
         self._here += time.perf_counter() - began
         if answer.done:
             self._rate = _average(self._rate, answer.seconds / answer.done)
-            self._bytes = _average(self._bytes, len(order.data) / answer.done)
         return go_on and self._saves(answer, self._here + reading)
 
     def _saves(self, answer: Answer, here: float) -> bool:
