@@ -121,28 +121,29 @@ class Copies:
                 self._selector.register(copy, selectors.EVENT_READ)
 
     def _made(self) -> Copy:
-        with _one_at_a_time:  # else copies that another thread makes would hold the other end
-            original, prctl = os.getpid(), _prctl()
-            mine, its = socket.socketpair()
-            try:
-                pid = _fork()
-            except OSError:
-                mine.close()
-                its.close()
-                raise
-            if pid:
-                its.close()
-                return Copy(pid, mine)
+        original, prctl = os.getpid(), _prctl()
         try:
+            with _one_at_a_time:  # else copies that another thread makes would hold the other end
+                mine, its = socket.socketpair()
+                try:
+                    pid = _fork()
+                except OSError:
+                    mine.close()
+                    its.close()
+                    raise
+                if pid:
+                    its.close()
+                    return Copy(pid, mine)
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != original:  # it has died before
-                return os._exit(0)
-            mine.close()
-            for other in self.all:
-                other._connection.close()
-            _serve(self._work, its)
+            if os.getppid() == original:  # else it has died before
+                mine.close()
+                for other in self.all:
+                    other._connection.close()
+                _serve(self._work, its)
         finally:
-            os._exit(0)
+            if os.getpid() != original:  # whatever happens, a copy doesn't go on with what the original does
+                os._exit(0)
+        raise AssertionError  # only a copy would come here
 
     def wait(self, long: bool = True) -> Iterator[tuple[Copy, bytes | None]]:
         """The next answers, and whose they are; None: it has died.
