@@ -18,8 +18,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from types import FrameType
 from typing import Any
 
 possible = hasattr(os, "fork") and sys.platform.startswith("linux")
@@ -120,28 +121,29 @@ class Copies:
                 self._selector.register(copy, selectors.EVENT_READ)
 
     def _made(self) -> Copy:
-        with _one_at_a_time:  # else copies that another thread makes would hold the other end
-            original, prctl = os.getpid(), _prctl()
-            mine, its = socket.socketpair()
-            try:
-                pid = _fork()
-            except OSError:
-                mine.close()
-                its.close()
-                raise
-            if pid:
-                its.close()
-                return Copy(pid, mine)
+        original, prctl = os.getpid(), _prctl()
         try:
+            with _one_at_a_time:  # else copies that another thread makes would hold the other end
+                mine, its = socket.socketpair()
+                try:
+                    pid = _fork()
+                except OSError:
+                    mine.close()
+                    its.close()
+                    raise
+                if pid:
+                    its.close()
+                    return Copy(pid, mine)
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != original:  # it has died before
-                return os._exit(0)
-            mine.close()
-            for other in self.all:
-                other._connection.close()
-            _serve(self._work, its)
+            if os.getppid() == original:  # else it has died before
+                mine.close()
+                for other in self.all:
+                    other._connection.close()
+                _serve(self._work, its)
         finally:
-            os._exit(0)
+            if os.getpid() != original:  # whatever happens, a copy doesn't go on with what the original does
+                os._exit(0)
+        raise AssertionError  # only a copy would come here
 
     def wait(self, long: bool = True) -> Iterator[tuple[Copy, bytes | None]]:
         """The next answers, and whose they are; None: it has died.
@@ -187,13 +189,26 @@ def _end(some: list[Copy]) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """No signal is handled meanwhile: what that raises would come in the midst, or seem another error."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    """Handlers of signals are called after it: what they raise would come in the midst, or seem other errors.
+
+    To block signals wouldn't do: the system gives them to other threads then, of NumPy, say, and Python calls
+    their handlers all the same.
+    """
+    came: set[int] = set()
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    stack.callback(_heed, number, handler, came)
+                    signal.signal(number, lambda number, _: came.add(number))
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _heed(number: int, handler: Callable[[int, FrameType | None], object], came: set[int]) -> None:
+    signal.signal(number, handler)
+    if number in came:
+        handler(number, sys._getframe())
 
 
 def obstacle() -> str:
@@ -246,7 +261,6 @@ def _serve(work: Work, connection: socket.socket) -> None:
     for number in _SIGNALS:
         if callable(signal.getsignal(number)):  # what is to be done then, the original does
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     while True:
         order = connection.recv(_ORDER.size, socket.MSG_WAITALL)
         if len(order) < _ORDER.size:

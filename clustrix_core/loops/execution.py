@@ -283,16 +283,13 @@ class Run:
         """Why the loop can't be split in this call, if so."""
         if not copies.possible:
             return "that is done on Linux only"
-        with copies.undisturbed():
-            try:
-                return self._unfit_names() or self._unfit_objects(it)
-            except Unfit as error:
-                return str(error)
-            except TooLong:
-                self._part.looking = self._gain
-                return "to look at all that its iterations see takes longer than splitting saves"
-            except OSError as error:  # no more files can be opened, say
-                return str(error)
+        try:
+            return self._unfit_names() or self._unfit_objects(it)
+        except Unfit as error:
+            return str(error)
+        except TooLong:
+            self._part.looking = self._gain
+            return "to look at all that its iterations see takes longer than splitting saves"
 
     def _unprepared(self) -> str:
         """Why files of the loop can't be written beside their places, if so."""
@@ -304,7 +301,12 @@ class Run:
         return ""
 
     def _unfit_names(self) -> str:
-        if loaded := copies.obstacle():
+        with copies.undisturbed():
+            try:
+                loaded = copies.obstacle()
+            except OSError as error:  # no more files can be opened, say
+                return str(error)
+        if loaded:
             return f"a library in this process uses {loaded}, which doesn't work in copies of it"
         if copies.watched() and not self._runtime.always:
             return "its lines are being traced"
@@ -465,8 +467,10 @@ class Run:
                 first = waiting[0]
                 for copy, data in made.wait(not (first.data or first.lost)):
                     if data is not None:
-                        given[copy].popleft().data = data
+                        order = given[copy].popleft()
+                        order.data = data
                         self._held += len(data)
+                        self._bytes = _average(self._bytes, len(data) / order.count)
                         continue
                     _log.warning("%s: a process has died; what it was doing is done again", self._part.name)
                     self._ended = True
@@ -534,7 +538,6 @@ class Run:
         self._here += time.perf_counter() - began
         if answer.done:
             self._rate = _average(self._rate, answer.seconds / answer.done)
-            self._bytes = _average(self._bytes, len(order.data) / answer.done)
         return go_on and self._saves(answer, self._here + reading)
 
     def _saves(self, answer: Answer, here: float) -> bool:

@@ -111,14 +111,12 @@ class Staged:
             folder, name = os.path.split(os.path.abspath(os.fsdecode(file)))
             path = os.path.join(os.path.realpath(folder), name)
             beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(numbers)}")
-            os.write(record, os.fsencode(beside) + b"\0")
 
             def opened_beside(_: Any, flags: int) -> int:
                 try:
+                    os.write(record, os.fsencode(beside) + b"\0")
                     return os.open(beside, flags, 0o666)
-                except (
-                    OSError
-                ):  # it would have another text, and where the name alone is too long for it, be none
+                except OSError:  # the original's has another text, or there is none
                     refuse("a file can't be written")
                     raise Trouble from None
 
