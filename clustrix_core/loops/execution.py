@@ -169,7 +169,9 @@ class Runtime:
         found: dict[Any, Any] = {}
         for stage, logs in self.loop(number, header, leaves, names, off):
             found.update(serial(stage))
-            found.update([values[0] for _, values in logs])
+            for _, values in logs:
+                key, value = values[0]
+                found[key] = value
         return found
 
     def genexp(
@@ -444,7 +446,14 @@ class Run:
     def _copies(self, it: Iterator[Any], count: int) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]
         work = Iterations(
-            self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged, self._depth
+            self._part.iterate,
+            inputs,
+            self._loop.outs,
+            it,
+            self._known,
+            self._staged,
+            self._depth,
+            self._loop.verdict.kind,
         )
         return Copies(count, work)
 

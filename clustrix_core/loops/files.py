@@ -93,9 +93,9 @@ class Staged:
 
         sys.addaudithook(hook)
         if self._writes:
-            self._open_beside(log)
+            self._open_beside(log, refuse)
 
-    def _open_beside(self, log: Callable[[int, Any], None]) -> None:
+    def _open_beside(self, log: Callable[[int, Any], None], refuse: Callable[[str], None]) -> None:
         original: Any = io.open
         numbers = itertools.count()
         assert self._record is not None
@@ -117,6 +117,9 @@ class Staged:
                 opened = original(
                     file, mode, *args, **options, opener=lambda _, flags: os.open(beside, flags, 0o666)
                 )
+            except OSError as error:  # it tells of the other path
+                refuse(f"a file isn't opened: {error}")
+                raise Trouble from None
             finally:
                 self._mine = False
             log(WRITTEN, (path, beside))

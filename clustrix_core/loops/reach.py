@@ -307,6 +307,16 @@ def _not_numbers() -> Iterator[Any]:
             yield getattr(sys.modules[module], name)
 
 
+@cache
+def _rebinds(code: types.CodeType) -> bool:
+    """Whether a code assigns variables that aren't its own."""
+    return any(
+        instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")
+        or (instruction.opname == "STORE_DEREF" and instruction.argval in code.co_freevars)
+        for instruction in dis.get_instructions(code)
+    )
+
+
 def _bound_to(function: Any) -> list[Any]:
     """What a builtin method is one of."""
     owner = function.__self__
@@ -373,7 +383,11 @@ def _is_librarys(value: Any) -> bool:
 
 
 def behind_output() -> dict[int, Any]:
-    """What may change when something is printed, logged or warned of."""
+    """What may change when something is printed, logged or warned of.
+
+    Raises:
+        Unfit: variables do.
+    """
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     waiting: list[Any] = [sys.stdout, sys.stderr, warnings.showwarning]
     for logger in loggers:
@@ -388,7 +402,12 @@ def behind_output() -> dict[int, Any]:
         if isinstance(value, type):
             waiting += [] if is_library(value.__module__) else [*value.__mro__, *vars(value).values()]
         elif kind is types.FunctionType:
-            waiting += [] if is_library(value.__module__ or "") else _of_function(value)
+            if not is_library(value.__module__ or ""):
+                if _rebinds(value.__code__):
+                    raise Unfit(
+                        f"its output goes through {value.__qualname__}, which assigns variables outside"
+                    )
+                waiting += _of_function(value)
         elif (
             kind in _PLAIN or kind.__module__.partition(".")[0] in _HEARING or not is_library(kind.__module__)
         ):
