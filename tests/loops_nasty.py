@@ -7022,3 +7022,91 @@ def reads_what_a_handler_counts(xs):
     finally:
         log.removeHandler(handler)
     return out
+
+
+class DoublesPlainly:
+    def double(self, x):
+        return x * 2
+
+
+class DoublesAndRecords:
+    def double(self, x):
+        CALLS.append(x)
+        return x * 2
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def object_exchanged_by_nonlocal(xs):
+    one = DoublesPlainly()
+
+    def exchange():
+        nonlocal one
+        one = DoublesAndRecords()
+
+    exchange()
+    out = []
+    for x in xs:
+        out.append(one.double(x))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def number_exchanged_by_nonlocal(xs, shared):
+    one = 1
+
+    def exchange():
+        nonlocal one
+        one = shared
+
+    exchange()
+    for x in xs:
+        mine = one
+        mine += [x]
+    return shared
+
+
+def make_recording(one):
+    one.__class__ = DoublesAndRecords
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def class_exchanged_before(xs):
+    one = DoublesPlainly()
+    make_recording(one)
+    out = []
+    for x in xs:
+        out.append(one.double(x))
+    return out
+
+
+class ComputingModule(types.ModuleType):
+    @property
+    def value(self):
+        CALLS.append("value")
+        return 1
+
+
+computing = ComputingModule("computing_module_of_nasty_loops")
+sys.modules[computing.__name__] = computing
+
+
+@nasty("dynamic", args=given(lambda: (XS,)))
+def module_that_computes(xs):
+    out = []
+    for x in xs:
+        out.append(computing.value + x)
+    return out
+
+
+class IndexedByItself:
+    def __class_getitem__(cls, key):
+        CALLS.append(key)
+        return key
+
+
+@nasty(EITHER, args=given(lambda: (XS, IndexedByItself)))
+def class_given_and_indexed(xs, cls):
+    out = []
+    for x in xs:
+        out.append((x, cls[x]))
+    return out

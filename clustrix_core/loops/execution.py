@@ -135,7 +135,7 @@ class Runtime:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
         part = self.parts[number]
         depth = worker.depth() - 1
-        wanted = {*part.loop.inputs, *part.loop.accumulators}
+        wanted = {*part.loop.inputs, *part.loop.accumulators, *part.loop.instances}
         kept = {name: names[name] for name in wanted if name in names}
         names.clear()  # before Python 3.13, the function keeps what locals() gave, and all that is in it
         return Run(self, part, header, leaves, kept, depth).steps(off, number)
@@ -289,6 +289,9 @@ class Run:
         for name in (*self._loop.inputs, *self._loop.accumulators):
             if name not in self._names:
                 return f"{name} isn't set"
+        for name, cls in self._loop.instances.items():
+            if name in self._names and type(self._names[name]) is not cls:
+                return f"{name} is no {cls.__qualname__} any more"
         return self._part.guards.changed() or next(
             filter(None, (self._unfit_to_fill(name, self._names[name]) for name in self._loop.accumulators)),
             "",

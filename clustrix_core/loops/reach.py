@@ -134,7 +134,7 @@ class Reach:
             if is_library(value.__name__):
                 return ()
             names = self._facts.modules.get(value.__name__, ())
-            return [getattr(value, name) for name in names if hasattr(value, name)]
+            return [vars(value)[name] for name in names if name in vars(value)]
         if isinstance(value, BaseException):
             if not is_library(kind.__module__) and kind.__module__ != "builtins":
                 self._approve(kind)
