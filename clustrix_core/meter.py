@@ -1,4 +1,7 @@
-"""A line that tells how far long work is: on standard error, when that is a terminal, or in a notebook."""
+"""A line that tells how far long work is: on standard error, when that is a terminal, or in a notebook.
+
+Elsewhere, such as in the log of a job, it may be a few lines.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 DELAY = 0.5  # seconds before the first line, so that quick work shows none
 INTERVAL = 0.1  # seconds between two lines
+PAUSE = 3.0  # seconds between two lines that stay, at least
 BAR = 20  # characters
 
 
@@ -21,22 +26,32 @@ class Meter:
     Args:
         drawn: makes the line of what is done, what is to be done (or None) and the seconds since the start.
         clock: gives seconds.
+        logged: where there is no terminal, write lines that stay: one soon, and one whenever a tenth
+            more is done.
     """
 
     def __init__(
-        self, drawn: Callable[[int, int | None, float], str], clock: Callable[[], float] = time.monotonic
+        self,
+        drawn: Callable[[int, int | None, float], str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        logged: bool = False,
     ) -> None:
         self._drawn = drawn
         self._clock = clock
         self._write = _screen()
+        self._logged = logged
         self._started = clock()
-        self._next = self._started + DELAY
+        self._next = self._started + (DELAY if self._write else PAUSE)
         self._shown = False
+        self._told = 0  # what was done at the last line that stays
 
     @property
     def progress(self) -> Callable[[int, int | None], None] | None:
         """What to give to an operation as its `progress`: None where nobody would see it."""
-        return self._update if self._write else None
+        if self._write:
+            return self._update
+        return self._log if self._logged else None
 
     def clear(self) -> None:
         """Take the line away, so that something else can be written."""
@@ -59,6 +74,15 @@ class Meter:
             self._write(self._drawn(done, total, now - self._started)[: _columns() - 1])
             self._shown = True
 
+    def _log(self, done: int, total: int | None) -> None:
+        now = self._clock()
+        more = not self._told or done - self._told >= (total or self._told) / 10
+        due = now >= self._next and more
+        over = self._told > 0 and done == total
+        if done > self._told and (due or over):
+            self._next, self._told = now + PAUSE, done
+            _to_log(self._drawn(done, total, now - self._started))
+
 
 def _screen() -> Callable[[str], None] | None:
     """What shows a line in place of the last one; None where nobody would see it."""
@@ -73,6 +97,14 @@ def _screen() -> Callable[[str], None] | None:
 def _to_terminal(line: str) -> None:
     sys.stderr.write(f"\r\033[K{line}")
     sys.stderr.flush()
+
+
+def _to_log(line: str) -> None:
+    """Where the process began to write: `sys.stderr` may be what the user's code collects."""
+    for stream, text in ((sys.__stdout__, ""), (sys.__stderr__, f"{line}\n")):  # which may be one file
+        with suppress(OSError, ValueError, AttributeError):  # a full disk is no reason to fail
+            stream.write(text)  # type: ignore[union-attr]
+            stream.flush()  # type: ignore[union-attr]
 
 
 class _NotebookLine:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import sys
 import time
 
 from clustrix import ClusterConfig, cluster, cluster_glob, cluster_stat, independent
@@ -89,6 +92,25 @@ def endless() -> list[float]:
     for number in range(100_000):
         found.append(work(number) + lasts(0.1))
     return found
+
+
+@cluster(cores=2, progress=True)
+def naps(count: int) -> list[float]:
+    found = []
+    for number in range(count):
+        print("nap", number)
+        found.append(lasts(0.1))
+    return found
+
+
+@cluster(cores=2, progress=True)
+def collecting_naps(count: int) -> str:
+    """What they write to standard error."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        for number in range(count):
+            print("nap", number, file=sys.stderr)
+            lasts(0.1)
+    return errors.getvalue()
 
 
 @cluster(cores=2, parallel=True)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cli_runner import on_terminal, plain, spawn
+from cli_runner import Here, on_terminal, plain, spawn
 from test_cli_completion import bash
 
 SOURCE = """\
@@ -156,6 +156,69 @@ def test_files_are_imported_as_users_expect(folder: Path) -> None:
         (folder / name).write_text(f"from other import twice\nassert __name__ != '__main__'\n{loop}")
     for path in ("pack/inner/deep.py", str(package / "deep.py"), "json.py", "my-script.py", "script"):
         assert spawn("explain", f"{path}::f", cwd=folder).code == 0, path
+
+
+def test_a_module_is_found_by_its_name(folder: Path) -> None:
+    (folder / "pack").mkdir()
+    (folder / "pack" / "__init__.py").write_text("from .inner import f as g\n")
+    (folder / "pack" / "inner.py").write_text(
+        "assert __name__ == 'pack.inner'\ndef f(xs):\n    return [x for x in xs]\n"
+    )
+    for target in ("analysis:good", "analysis:Model.fit", "pack.inner:f", "pack:g"):
+        assert spawn("explain", target).code == 0, target
+    assert spawn("explain", "analysis:bad").code == 1
+    assert spawn("explain", "pack:g", cwd=folder.parent).code == 1
+    found = spawn("explain", "pack:g", cwd=folder.parent, env={"PYTHONPATH": str(folder)})
+    assert (found.code, found.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [
+        ("analysis:god", 1, "analysis has no function god; did you mean good?"),
+        ("analysis", 2, "name a function of the module, as in analysis:good"),
+        ("analysis:", 2, "name a function of the module, as in analysis:good"),
+        ("analysis:Model", 2, "Model is a class; name a method of it, as in analysis:Model.fit"),
+        ("analysis.py::Model", 2, "Model is a class; name a method of it, as in analysis.py::Model.fit"),
+        ("analysis.py:good", 2, "a function of a file is named with two colons, as in analysis.py::good"),
+        ("nix.nix:f", 1, "there is no module nix.nix in the current folder or where else Python looks; "),
+        ("an-alysis:f", 1, "there is no module an-alysis in the current folder or where else Python looks; "),
+    ],
+)
+def test_what_is_wrong_with_a_name(target: str, code: int, said: str) -> None:
+    done = spawn("explain", target)
+    assert done.code == code
+    assert said in done.err.splitlines()[-1]
+
+
+def test_a_module_with_the_name_of_one_that_the_command_uses(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (folder / "json.py").write_text("def f(xs):\n    return xs\n")
+    done = Here(capfdbinary)("explain", "json:f")
+    assert done.code == 1
+    assert done.err.endswith(
+        "has the name of a module that this command uses; name the file, as in json.py::f\n"
+    )
+
+
+def test_a_module_that_can_not_be_imported(folder: Path) -> None:
+    (folder / "broken.py").write_text("import nix_nix")
+    done = spawn("explain", "broken:f")
+    assert done.code == 3
+    assert "broken can't be imported: ModuleNotFoundError: No module named 'nix_nix'" in done.err
+
+
+def test_completion_of_modules(folder: Path) -> None:
+    (folder / "pack" / "inner").mkdir(parents=True)
+    (folder / "pack" / "__init__.py").write_text("raise SystemExit")  # nothing is imported
+    (folder / "pack" / "inner" / "__init__.py").touch()
+    (folder / "pack" / "other.py").write_text("def f(): ...\n")
+    assert bash("clustrix explain analysis:Mo") == ["Model.fit"]
+    assert bash("clustrix explain pack.") == ["pack.inner:", "pack.inner.", "pack.other:"]
+    assert bash("clustrix explain pack.ot") == ["pack.other:"]
+    assert bash("clustrix explain pack.other:") == ["f"]
+    assert bash("clustrix explain nix.nix:") == [""]
 
 
 def test_completion() -> None:

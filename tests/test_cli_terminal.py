@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator
@@ -245,6 +246,21 @@ def test_quick_work_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
         assert meter.progress
         meter.progress(1, 2)
     assert terminal.written == ""
+
+
+@pytest.mark.parametrize(("total", "told"), [(100, [2, 20, 30, 80, 100]), (None, [2, 20, 30, 80])])
+def test_lines_that_stay_are_few(
+    total: int | None, told: list[int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, collected = Clock(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", collected)  # the user's code does, to keep what it writes
+    with Meter(entries, clock, logged=True) as meter:
+        assert meter.progress
+        for now, done in ((1, 1), (4, 2), (9, 20), (11, 30), (12, 30), (13, 30), (15, 80), (16, 100)):
+            clock.now = now
+            meter.progress(done, total)
+    assert collected.getvalue() == ""
+    assert capfd.readouterr().err == "".join(f"{done} entries seen\n" for done in told)
 
 
 def test_the_line_of_a_copy() -> None:

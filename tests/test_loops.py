@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import pickle
 import pty
 import re
 import subprocess
 import sys
+import syslog
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,9 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from clustrix import cluster
 from clustrix_core.errors import LoopError
-from clustrix_core.loops import explain, plan, split
+from clustrix_core.loops import explain, independent, plan, split
 
 
 def squares(values: Any) -> Any:
@@ -87,6 +91,56 @@ def test_trust_is_called_an_assumption() -> None:
     assert trusted.assumptions
 
 
+class Model:
+    @independent
+    @staticmethod
+    def plain(value: int) -> Any:
+        return globals().update(value=value)
+
+    @independent
+    @classmethod
+    def of_class(cls, value: int) -> Any:
+        return globals().update(value=value)
+
+
+@independent
+@cluster(cores=2)
+def job(value: int) -> Any:
+    return globals().update(value=value)
+
+
+def declared(values: list[int]) -> list[Any]:
+    return [(Model.plain(value), Model.of_class(value), job(value)) for value in values]
+
+
+def test_what_is_declared_is_what_is_called_in_the_end() -> None:
+    (loop,) = explain(declared).loops
+    assert loop.split
+    assert len(loop.assumptions) == 3
+
+
+@pytest.mark.parametrize("function", [len, int, str.upper, math.sin, operator.itemgetter(1)])
+def test_what_can_not_be_marked_is_called_in_a_function_of_ones_own(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"can't be marked .* function of your own, .* parallel=\"trust\""):
+        independent(function)
+
+
+def test_independent_is_for_functions() -> None:
+    with pytest.raises(TypeError, match=r"Model\.\S+ is bound to an object: put @independent before its def"):
+        independent(Model.of_class)
+    with pytest.raises(TypeError, match="is for functions, and this is of type list"):
+        independent([])  # type: ignore[type-var]
+
+
+def logged(values: list[str]) -> list[None]:
+    return [syslog.syslog(value) for value in values]
+
+
+def test_of_what_is_built_in_nobody_is_told_to_mark_it() -> None:
+    (loop,) = explain(logged).loops
+    assert "declare a function of your own that calls syslog.syslog with @independent" in loop.remedy
+
+
 def test_checking_computes_both_ways() -> None:
     assert always(squares, mode="check")(range(40)) == squares(range(40))
 
@@ -112,7 +166,7 @@ assert split(naps, workers=2, progress=True)(80) == list(range(80))
 """
 
 
-def test_progress_is_shown_at_a_terminal_only(tmp_path: Path) -> None:
+def test_progress_is_shown_at_a_terminal_and_not_for_quick_loops_elsewhere(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(PROGRESS)
     quiet = subprocess.run([sys.executable, str(script)], capture_output=True, timeout=60)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -177,6 +180,70 @@ def test_wrong_modes_are_refused_at_once() -> None:
     for wrong in ("requires", 1, None):
         with pytest.raises(ValueError, match=r'parallel is True, False, "require", "trust" or "check", not'):
             cluster(parallel=wrong)
+
+
+# --- progress
+
+
+LINE = re.compile(r"\[#* *\] +(\d+)% the loop in (?:collecting_)?naps \(.*parallel_sample\.py:\d+\), \d+ s\n")
+
+
+def test_the_log_of_a_job_tells_how_far_a_loop_is() -> None:
+    job = parallel_sample.naps.submit(180)
+    job.result(180)
+    log = job.logs()
+    told = [int(percent) for percent in LINE.findall(log)]
+    assert told == sorted(told)
+    assert 2 <= len(told) <= 12
+    assert told[-1] == 100
+    assert LINE.sub("", log) == "".join(f"nap {number}\n" for number in range(180))
+
+
+def test_what_a_function_collects_is_its_own() -> None:
+    job = parallel_sample.collecting_naps.submit(80)
+    assert job.result(180) == "".join(f"nap {number}\n" for number in range(80))
+    assert LINE.findall(job.logs())
+    assert LINE.sub("", job.logs()) == ""
+
+
+def on_terminal(code: str, work: Path) -> tuple[str, bytes]:
+    """What a program prints, and what it shows on the terminal that is its standard error."""
+    terminal, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{SCRIPT.partition('parallel_sample.{}')[0]}{code}", str(work)],
+        env={**os.environ, "PYTHONPATH": str(HERE), "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        text=True,
+    )
+    try:
+        printed = process.communicate(timeout=60)[0]
+        assert select.select([terminal], [], [], 0)[0]
+        return printed, os.read(terminal, 1 << 16)
+    finally:
+        process.kill()
+        os.close(slave)
+        os.close(terminal)
+
+
+def test_a_call_on_this_machine_shows_its_bar_on_the_terminal(work: Path) -> None:
+    printed, shown = on_terminal("parallel_sample.naps(30)", work)
+    assert printed == "".join(f"nap {number}\n" for number in range(30))
+    assert re.search(rb"\r\033\[K\[#+ +\] +\d+% the loop in naps", shown)
+
+
+def test_of_the_calls_of_a_map_one_line_tells(work: Path) -> None:
+    printed, shown = on_terminal("list(parallel_sample.naps.map([30]))", work)
+    assert printed == "".join(f"nap {number}\n" for number in range(30))
+    assert b"naps: 0 of 1 done" in shown
+    assert b"the loop in" not in shown
+
+
+def test_progress_is_asked_for() -> None:
+    assert not cluster(parallel_sample.naps.local).options.progress
+    for wrong in (1, None, "bar"):
+        with pytest.raises(ValueError, match="progress is True or False, not"):
+            cluster(progress=wrong)
 
 
 # --- how they end

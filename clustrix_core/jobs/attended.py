@@ -37,7 +37,7 @@ _workers = Workers()
 
 def call(function: ClusterFunction[Any, Any], config: ClusterConfig, arguments: Call) -> Any:
     """Call a function in a worker, and wait. Ctrl-C ends the worker."""
-    order = Calls(function, config, [arguments]).hand_out(range(1))
+    order = Calls(function, config, [arguments], progress=True).hand_out(range(1))
     try:
         (data,) = order.result()
     except KeyboardInterrupt:
@@ -60,14 +60,28 @@ def died(error: WorkerDiedError, calls: int) -> JobError:
 class Calls:
     """Calls of one function, which go to the workers in chunks.
 
+    Args:
+        function: the function.
+        config: that of the place.
+        calls: their arguments.
+        progress: let its loops tell how far they are, if they are to. In a `map`, one line tells of all.
+
     Raises:
         LoopError: a loop can't be split that has to be.
     """
 
-    def __init__(self, function: ClusterFunction[Any, Any], config: ClusterConfig, calls: list[Call]) -> None:
+    def __init__(
+        self,
+        function: ClusterFunction[Any, Any],
+        config: ClusterConfig,
+        calls: list[Call],
+        *,
+        progress: bool = False,
+    ) -> None:
         self.calls = calls
         self._cores = parallel.cores_of(function, config)
-        self._loops = parallel.planned(function, config)
+        loops = parallel.planned(function, config)
+        self._loops = loops and loops._replace(progress=loops.progress and progress)
         self.workers = max(1, cores() // self._cores)
         # By its name, if it has one that others can import: then it is the module's own, and imported once.
         named = isinstance(function.__reduce__(), str)

@@ -168,6 +168,7 @@ class Options:
         files: files that travel to the work dir, by their paths below the current directory.
         environment: `"auto"`, or None.
         parallel: whether its loops run in parallel: True, False, `"require"`, `"trust"` or `"check"`.
+        progress: whether loops that do tell how far they are.
     """
 
     config: ClusterConfig | None = None
@@ -176,6 +177,7 @@ class Options:
     files: tuple[str, ...] = ()
     environment: str | None = None
     parallel: Mode = True
+    progress: bool = False
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """The same with some of it changed, by the names that `cluster` takes.
@@ -207,6 +209,8 @@ def _checked(name: str, value: Any) -> Any:
         )
     if name == "parallel" and not (isinstance(value, bool) or value in ("require", "trust", "check")):
         raise ValueError(f'parallel is True, False, "require", "trust" or "check", not {value!r}')
+    if name == "progress" and not isinstance(value, bool):
+        raise ValueError(f"progress is True or False, not {value!r}")
     return value
 
 
@@ -234,6 +238,8 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
             results of the serial loop. `"require"` refuses, before anything is sent, a function that has
             others; `"trust"` takes your word for what can't be proved; `"check"` computes each iteration in
             both ways, and raises `LoopError` where those differ. See `explain`.
+        progress: whether loops that run in parallel tell how far they are: by lines in the job's log, one for
+            each tenth, or at the terminal of a call on this machine.
         options: what each job asks for: `cores`, `memory`, `time`, `partition`, `account`, `qos`, `gpus`,
             `gres`, `constraint`, `nodes`, `mail_user`, `requeue`, and the scheduler's own `options`, a dict.
 
@@ -242,7 +248,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: there is no such option.
-        ValueError: there is no such environment, or no such way to treat loops.
+        ValueError: there is no such environment, or no such way to treat loops or tell of them.
     """
     asked = Options().changed(options)
 

@@ -21,10 +21,12 @@ class Loops(NamedTuple):
     Attributes:
         mode: that of `split`.
         sources: the texts of the function and of those that it calls, pickled.
+        progress: whether they tell how far they are.
     """
 
     mode: Mode
     sources: bytes
+    progress: bool
 
 
 def cores_of(function: ClusterFunction[Any, Any], config: ClusterConfig) -> int:
@@ -48,7 +50,8 @@ def planned(function: ClusterFunction[Any, Any], config: ClusterConfig) -> Loops
     try:
         if mode != "require" and not any(loop.split for loop in function.explain().loops):
             return None
-        return Loops(mode, pickle.dumps(loops.plan(function.local).sources))
+        sources = pickle.dumps(loops.plan(function.local).sources)
+        return Loops(mode, sources, function.options.progress)
     except Exception as error:
         _left_alone(function.name, mode, error)
         return None
@@ -63,7 +66,7 @@ def split(function: Callable[..., Any], loops: Loops | None) -> Callable[..., An
 
     plan = Plan(function, pickle.loads(loops.sources))
     try:
-        return split_loops(plan, workers=cores(), mode=loops.mode)
+        return split_loops(plan, workers=cores(), mode=loops.mode, progress=loops.progress)
     except Exception as error:
         _left_alone(getattr(function, "__qualname__", repr(function)), loops.mode, error)
         return function

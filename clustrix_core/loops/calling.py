@@ -169,7 +169,8 @@ class Calls(Files, Expressions):
             type(live).__module__
         ):
             return self.call_instance(Value(SHARED, "instance", type(live)), args, keywords, at)
-        return self.unknown_call(at.func if isinstance(at, ast.Call) else ast.Name(name), at)
+        built_in = isinstance(live, BuiltinFunctionType)
+        return self.unknown_call(at.func if isinstance(at, ast.Call) else ast.Name(name), at, built_in)
 
     def output(self) -> Value:
         """Something is printed, logged or warned of."""

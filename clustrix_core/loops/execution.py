@@ -89,7 +89,7 @@ def loop_meter(name: str) -> Meter:
         counted = f"{bar(done, total)} {name}" if total else f"{name}: {done:,} iterations"
         return f"{counted}, {seconds:.0f} s"
 
-    return Meter(line)
+    return Meter(line, logged=True)
 
 
 class Runtime:
@@ -422,6 +422,8 @@ class Run:
                 self._give(made, given, waiting)
                 if not waiting:
                     self._exhausted = self._left == 0
+                    if meter is not None and meter.progress is not None:
+                        meter.progress(done, total)
                     break
                 first = waiting[0]
                 for copy, data in made.wait(not (first.data or first.lost)):

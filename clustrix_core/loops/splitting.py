@@ -94,7 +94,8 @@ def split(
             to take it for granted that what can't be proved is independent; `"check"`, to compute each
             iteration in both ways, for an error where those differ.
         always: split whatever can be, worth it or not.
-        progress: show how far a loop is that is split, where somebody looks.
+        progress: show how far a loop is that is split: a line that changes at a terminal, or in a notebook,
+            and a line now and then elsewhere, on standard error.
 
     Raises:
         LoopError: a loop can't be split, and it is required.

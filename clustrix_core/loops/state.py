@@ -176,13 +176,14 @@ class State:
             node,
         )
 
-    def unknown_call(self, function: ast.expr, node: ast.AST) -> Value:
+    def unknown_call(self, function: ast.expr, node: ast.AST, built_in: bool = False) -> Value:
         name = spelled(function)
+        declared = f"a function of your own that calls {name}" if built_in else name
         return self.proof.unknown(
             "unknown-call",
             name,
             f"nobody knows what {name} does",
-            f"declare {name} with @independent if its calls don't influence each other, "
+            f"declare {declared} with @independent if its calls don't influence each other, "
             'or use parallel="trust"',
             node,
         )

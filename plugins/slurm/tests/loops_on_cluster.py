@@ -60,6 +60,13 @@ def lasts(seconds: float) -> int:
     return os.getpid()
 
 
+@cluster(cores=2, progress=True)
+def naps(config: ClusterConfig, count: int) -> None:
+    for number in range(count):
+        print("nap", number)
+        lasts(0.1)
+
+
 @cluster(cores=2, parallel=True)
 def endless(config: ClusterConfig) -> list[tuple[int, int]]:
     """It is not to be waited for."""

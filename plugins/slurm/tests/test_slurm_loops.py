@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from loops_on_cluster import carries, endless, process_datasets, work
+from loops_on_cluster import carries, endless, naps, process_datasets, work
 
 from clustrix import ClusterConfig, Job, LoopError
 from clustrix_core.jobs import records
@@ -89,6 +90,17 @@ def test_what_is_required_is_refused_before_anything_is_sent(config: ClusterConf
     with pytest.raises(LoopError, match=r"loops_on_cluster\.py:\d+: .*before"):
         carries.submit(elsewhere)
     assert records.all_records() == []
+
+
+def test_who_follows_a_job_sees_how_far_its_loop_is(config: ClusterConfig) -> None:
+    job = naps.submit(config, 160)
+    pieces = []
+    for text in job.log_pieces(follow=True):
+        pieces.append((text, job.done()))
+    line = re.compile(r"\[#* *\] +\d+% the loop in naps \(.*loops_on_cluster\.py:\d+\), \d+ s\n")
+    assert any(line.search(text) and not ended for text, ended in pieces)
+    written = line.sub("", "".join(text for text, _ in pieces))
+    assert written == "".join(f"nap {number}\n" for number in range(160))
 
 
 @pytest.mark.parametrize("number", [0, 9])
