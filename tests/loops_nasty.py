@@ -47,6 +47,8 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import scipy.linalg
+import scipy.signal
+import scipy.sparse
 from loops_cases import EITHER, INSIDE, SPLIT, Case, registry
 
 CASES: dict[str, Case] = {}
@@ -6837,3 +6839,274 @@ def class_that_names_itself(xs):
     for x in xs:
         out.append(NamesItself(x) + NamesItself(1))
     return [one.x for one in out]
+
+
+class TwoWays:
+    @classmethod
+    def plainly(cls, x):
+        return x
+
+    @classmethod
+    def recording(cls, x):
+        CALLS.append(x)
+        return x
+
+
+def applied(function, x):
+    return function(x)
+
+
+@nasty("shared", args=given(lambda: (XS,)))
+def bound_methods_at_one_address(xs):
+    out = []
+    for x in xs:
+        out.append(applied(TwoWays.plainly, x) + applied(TwoWays.recording, x))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def unhashable_key_before_output(xs):
+    return {(x, [] if x == 2 else 1): noisy(x) for x in xs}
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def unhashable_item_before_output(xs):
+    return {(noisy(x), [] if x == 2 else 1) for x in xs}
+
+
+@nasty(EITHER, args=lambda here: (XS,))
+def file_in_no_folder(xs):
+    out = []
+    for x in xs:
+        try:
+            with open(f"missing/{x}.txt", "w") as file:
+                file.write("text")
+        except OSError as error:
+            out.append((x, str(error), error.filename))
+    return out
+
+
+@nasty(EITHER, args=lambda here: (XS,))
+def file_written_and_read_again(xs):
+    out = []
+    for x in xs:
+        with open(f"{x}.txt", "w") as file:
+            file.write("text")
+        try:
+            with open(f"{x}.txt") as file:
+                out.append((x, file.read()))
+        except OSError:
+            out.append(None)
+    return out
+
+
+@nasty("shared unknown", args=given(lambda: (XS, [[1], [2]])))
+def bound_method_of_its_own_mapped(xs, rows):
+    out = []
+    for x in xs:
+        mine = []
+        list(map(mine.append, rows))
+        mine[0].append(x)
+        out.append(x)
+    return out
+
+
+@nasty("shared unknown", args=given(lambda: (XS, [[1], [2]])))
+def bound_method_by_getattr_mapped(xs, rows):
+    out = []
+    for x in xs:
+        mine = []
+        list(map(getattr(mine, "append"), rows))  # noqa: B009
+        mine[0].append(x)
+        out.append(x)
+    return out
+
+
+@nasty("unknown", args=given(lambda: (XS, recorded_text)))
+def partial_of_an_argument(xs, function):
+    out = []
+    for x in xs:
+        out.append(sorted([x, 1], key=functools.partial(function)))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, {"a": 1})))
+def chained_map_of_shared(xs, settings):
+    out = []
+    for x in xs:
+        mine = collections.ChainMap(settings)
+        mine["k"] = x
+        out.append(x)
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def polynomial_around_an_array(xs, array):
+    for x in xs:
+        mine = np.poly1d(array)
+        mine[0] = x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def sparse_matrix_around_an_array(xs, array):
+    for x in xs:
+        mine = scipy.sparse.csr_matrix((array, np.array([0, 1]), np.array([0, 1, 2])))
+        mine[0, 0] = x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def no_difference_is_the_same(xs, array):
+    for x in xs:
+        mine = np.diff(array, 0)
+        mine[0] += x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.eye(3))))
+def einsum_is_a_view(xs, array):
+    for x in xs:
+        mine = np.einsum("ij->ji", array)
+        mine[0] += x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def number_type_of_an_array(xs, array):
+    for x in xs:
+        mine = np.float64(array)
+        mine[0] += x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0, 3.0]))))
+def edges_of_a_histogram(xs, edges):
+    for x in xs:
+        _, mine = np.histogram([1.0, x], bins=edges)
+        mine[0] += 0.01 * x
+    return edges
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def conjugate_is_the_same(xs, array):
+    for x in xs:
+        mine = array.conjugate()
+        mine += x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def remainder_is_the_same(xs, array):
+    for x in xs:
+        _, mine = scipy.signal.deconvolve(array, [1.0, 2.0, 3.0])
+        mine[0] += x
+    return array
+
+
+class CountsGlobally(logging.Handler):
+    def emit(self, record):
+        global COUNT
+        COUNT += 1
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def reads_what_a_handler_counts(xs):
+    handler = CountsGlobally()
+    log.addHandler(handler)
+    out = []
+    try:
+        for x in xs:
+            log.warning("value %d", x)
+            out.append((x, COUNT))
+    finally:
+        log.removeHandler(handler)
+    return out
+
+
+class DoublesPlainly:
+    def double(self, x):
+        return x * 2
+
+
+class DoublesAndRecords:
+    def double(self, x):
+        CALLS.append(x)
+        return x * 2
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def object_exchanged_by_nonlocal(xs):
+    one = DoublesPlainly()
+
+    def exchange():
+        nonlocal one
+        one = DoublesAndRecords()
+
+    exchange()
+    out = []
+    for x in xs:
+        out.append(one.double(x))
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def number_exchanged_by_nonlocal(xs, shared):
+    one = 1
+
+    def exchange():
+        nonlocal one
+        one = shared
+
+    exchange()
+    for x in xs:
+        mine = one
+        mine += [x]
+    return shared
+
+
+def make_recording(one):
+    one.__class__ = DoublesAndRecords
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def class_exchanged_before(xs):
+    one = DoublesPlainly()
+    make_recording(one)
+    out = []
+    for x in xs:
+        out.append(one.double(x))
+    return out
+
+
+class ComputingModule(types.ModuleType):
+    @property
+    def value(self):
+        CALLS.append("value")
+        return 1
+
+
+computing = ComputingModule("computing_module_of_nasty_loops")
+sys.modules[computing.__name__] = computing
+
+
+@nasty("dynamic", args=given(lambda: (XS,)))
+def module_that_computes(xs):
+    out = []
+    for x in xs:
+        out.append(computing.value + x)
+    return out
+
+
+class IndexedByItself:
+    def __class_getitem__(cls, key):
+        CALLS.append(key)
+        return key
+
+
+@nasty(EITHER, args=given(lambda: (XS, IndexedByItself)))
+def class_given_and_indexed(xs, cls):
+    out = []
+    for x in xs:
+        out.append((x, cls[x]))
+    return out

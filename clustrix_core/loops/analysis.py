@@ -67,6 +67,7 @@ class Loop:
         whole: of those, the ones that are only added to; of the others, parts are changed.
         inputs: the local names that it reads.
         outs: the names that it assigns and others read.
+        instances: the classes of local names that were proved by those.
         leaves: what it goes through: expressions, and whether each makes something new.
         lengths: whether the leaves tell how many iterations there are.
         aliases: whether what it hands over may be something that was there before.
@@ -81,6 +82,7 @@ class Loop:
     deep: bool = False
     inputs: list[str] = field(default_factory=list)
     outs: list[str] = field(default_factory=list)
+    instances: dict[str, type] = field(default_factory=dict)
     leaves: list[tuple[ast.expr, bool]] = field(default_factory=list)
     lengths: bool = False
     aliases: bool = False
@@ -122,6 +124,9 @@ class Analysis:
     def _known_names(self) -> Iterator[tuple[str, Value]]:
         """Local names that stand for one thing all the time, or for things of one kind."""
         counts = Counter(name for inner in own_nodes(self.node.body) for name in names_bound_by(inner))
+        counts.update(
+            name for inner in ast.walk(self.node) if isinstance(inner, ast.Nonlocal) for name in inner.names
+        )
         for inner in own_nodes(self.node.body):
             for name, value in self._made_known(inner):
                 if counts[name] == 1 and name not in parameters(self.node.args):
@@ -262,6 +267,7 @@ class Analysis:
             )
         proof.facts.guards += self._guards
         loop.facts = proof.facts
+        loop.instances = {name: value.live for name, value in self.known.items() if value.kind == "instance"}
         loop.verdict = Verdict(self.file, node.lineno, kind, True, assumptions=tuple(proof.facts.assumptions))
         return loop
 

@@ -47,6 +47,11 @@ _COMPUTED = {
     "ceil": "__ceil__",
     "trunc": "__trunc__",
 }
+_PERHAPS_GIVEN = frozenset({
+    "einsum", "bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64", "complex64", "complex128", "intp", "longdouble",
+})  # fmt: skip
+"""What these of NumPy give may be an array that they are given, or a view of it."""
 LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
@@ -216,6 +221,8 @@ class Calls(Files, Expressions):
             raise self.refuse(
                 "dynamic-code", name, "nobody knows which attribute it gets", "write the attribute out", at
             )
+        if name == "getattr" and isinstance(at, ast.Call) and calls.is_changing(_constant(at.args[1])):
+            return Value()
         if name in ("isinstance", "issubclass") and len(args) == 2:
             for value in (args[1], *map(self.expr, _parts(at, 1))):
                 if value.kind == "class" and not is_library(value.live.__module__):
@@ -278,7 +285,8 @@ class Calls(Files, Expressions):
     ) -> Value:
         """A NumPy array, which may hold objects if it isn't made of numbers."""
         everything = [*args, *keywords.values()]
-        if shares and least(args) != OWN:
+        shares = shares or (name in _PERHAPS_GIVEN and any(one.kind not in calls.IMMUTABLE for one in args))
+        if shares and least(everything) != OWN:
             return Value(SHARED, "array")
         dtype = _dtype(name, at, args, keywords)
         if dtype == "number":
@@ -364,7 +372,7 @@ class Calls(Files, Expressions):
         """Refuse what changes arguments; say whether the result may share memory with them."""
         shares = False
         for keyword, value, node in given:
-            stated = node.value if isinstance(node, ast.Constant) else UNKNOWN
+            stated = _constant(node)
             if keyword in ("out", "output"):
                 if value.own == SHARED and value.kind not in ("none", "text", "class"):
                     raise self.refuse(
@@ -382,6 +390,10 @@ class Calls(Files, Expressions):
                     )
             elif keyword in ("copy", "deep"):
                 shares = shares or stated is not True
+            elif (keyword == "bins" and value.kind not in calls.IMMUTABLE) or (
+                keyword == "n" and name == "diff" and (stated is UNKNOWN or not stated)
+            ):
+                shares = True  # the result may be, or hold, what is given
             elif keyword == "mmap_mode" and value.kind != "none":
                 raise self.refuse(
                     "writes-files", keyword, "the array is the file itself", "leave out mmap_mode=", at
@@ -557,7 +569,10 @@ def _parts(at: ast.AST, place: int) -> list[ast.expr]:
 
 
 def _constant_keyword(at: ast.AST, name: str) -> Any:
-    node = _keyword(at, name)
+    return _constant(_keyword(at, name))
+
+
+def _constant(node: ast.expr) -> Any:
     return node.value if isinstance(node, ast.Constant) else UNKNOWN
 
 

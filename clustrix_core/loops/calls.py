@@ -76,8 +76,8 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "combinations_with_replacement compress count cycle dropwhile! filterfalse! groupby! islice "
         "pairwise permutations product repeat starmap! takewhile! zip_longest",
     },
-    "functools": {"part": "reduce!", "new": "partial"},
-    "collections": {"dict": "OrderedDict Counter defaultdict!", "list": "deque", "new": "ChainMap"},
+    "functools": {"part": "reduce!", "new": "partial!"},
+    "collections": {"dict": "OrderedDict Counter defaultdict!", "list": "deque", "part": "ChainMap"},
     "fractions": {"number": "Fraction"},
     "decimal": {"number": "Decimal"},
     "datetime": {
@@ -153,8 +153,8 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "part": "array_split asarray frombuffer ascontiguousarray atleast_1d atleast_2d atleast_3d "
         "broadcast_to broadcast_arrays diag diagonal dsplit expand_dims flip fliplr flipud hsplit imag "
         "moveaxis ravel real reshape rot90 trim_zeros rollaxis split squeeze swapaxes transpose vsplit "
-        "ndenumerate ndindex nditer",
-        "own": "dtype finfo iinfo poly1d",
+        "ndenumerate ndindex nditer poly1d",
+        "own": "dtype finfo iinfo",
         "context": "errstate printoptions",
         "none": "copyto~ fill_diagonal~ put~ putmask~ place~",
         "new": "vectorize!",
@@ -190,11 +190,12 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "scipy.signal": {
         "array": "bessel bilinear butter cheby1 cheby2 chirp coherence convolve correlate correlation_lags "
-        "csd decimate deconvolve detrend ellip fftconvolve filtfilt find_peaks firwin freqz gausspulse "
+        "csd decimate detrend ellip fftconvolve filtfilt find_peaks firwin freqz gausspulse "
         "hilbert iirfilter iirnotch istft lfilter lfilter_zi lombscargle medfilt medfilt2d oaconvolve "
         "peak_prominences peak_widths periodogram resample resample_poly savgol_filter sawtooth sosfilt "
         "sosfiltfilt sosfreqz spectrogram square stft argrelextrema! argrelmax argrelmin welch wiener "
         "find_peaks_cwt",
+        "part": "deconvolve",
     },
     "scipy.stats": {
         "own": "anderson ansari bartlett brunnermunzel chi2_contingency chisquare describe energy_distance "
@@ -227,7 +228,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "scipy.cluster.hierarchy": {"array": "cophenet fcluster linkage"},
     "scipy.sparse": {
-        "new": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack "
+        "part": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack "
         "vstack identity"
     },
     "scipy.sparse.linalg": {"own": "spsolve expm"},
@@ -251,7 +252,7 @@ _METHODS: dict[str, str] = {
     "removesuffix replace! rjust rstrip strip swapcase title translate upper zfill decode hex hexdigest "
     "isoformat strftime as_posix read_text sub! expand to_string ctime as_uri",
     "bytes": "encode to_bytes read_bytes digest tobytes",
-    "number": "bit_count bit_length conjugate count endswith find index is_integer isalnum isalpha isascii "
+    "number": "bit_count bit_length count endswith find index is_integer isalnum isalpha isascii "
     "isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper rfind rindex "
     "startswith isdisjoint issubset issuperset date exists is_absolute is_dir is_file is_symlink "
     "is_relative_to match end start total_seconds timestamp toordinal weekday isoweekday item "
@@ -275,8 +276,8 @@ _METHODS: dict[str, str] = {
     "multiply nlargest nsmallest pivot pivot_table pow radd reindex rename! reset_index rolling set_index "
     "shift size sort_index sort_values stack sub transform! truediv unique unstack value_counts where "
     "to_records resample dt tail_sum filter! get_group flatten",
-    "view": "astype ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! iterrows "
-    "itertuples to_frame pipe! loc to_numpy xs",
+    "view": "astype conjugate ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! "
+    "iterrows itertuples to_frame pipe! loc to_numpy xs",
     # Those that change what they are called on.
     "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! "
     "fill close rotate subtract_ resize put setflags itemset writelines flush shuffle seed setstate",
@@ -360,6 +361,13 @@ def _entries(groups: dict[str, str]) -> dict[str, Known]:
 
 FUNCTIONS = {module: _entries(groups) for module, groups in _FUNCTIONS.items()}
 METHODS = _entries(_METHODS)
+
+
+def is_changing(name: str) -> bool:
+    """Whether an attribute may be a method that changes what it is of: whoever gets it may call it."""
+    return name in METHODS and METHODS[name].changes
+
+
 _LEFT_OUT = {
     "numpy.linalg": frozenset({"LinAlgError"}),
     "scipy.special": frozenset({"seterr", "geterr", "errstate"}),
@@ -405,6 +413,7 @@ def callables(name: str, given: list[Any]) -> list[Any]:
 
 
 _index: dict[object, tuple[str, str, Known]] = {}
+_alive: list[Any] = []  # so that nothing else gets their addresses
 _indexed: set[str] = set()
 
 
@@ -420,7 +429,8 @@ def _look_into(module: str) -> None:
     entries = FUNCTIONS[module]
     if "*" in entries:
         left_out = _LEFT_OUT.get(module, frozenset())
-        everything = {n: entries["*"] for n in dir(found) if not n.startswith("_") and n not in left_out}
+        names = [n for n in dir(found) if not n.startswith("_") and n not in left_out | {"test"}]
+        everything = dict.fromkeys(names, entries["*"])
         entries = {**everything, **entries}
     for name, known in entries.items():
         value: Any = found
@@ -428,6 +438,7 @@ def _look_into(module: str) -> None:
             value = getattr(value, part, None)
         if name != "*" and callable(value) and _is_librarys(value):
             _index.setdefault(_key(value), (module, name, known))
+            _alive.append(value)
 
 
 def _is_librarys(value: Any) -> bool:

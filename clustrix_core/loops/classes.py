@@ -28,19 +28,17 @@ if TYPE_CHECKING:
     from clustrix_core.loops.calling import Calls
     from clustrix_core.loops.state import State
 
-# These are looked at where they are called.
-_AS_CALLED = frozenset({
-    "__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__enter__", "__exit__",
-    "__call__", "__setitem__", "__delitem__", "__annotate__", "__annotate_func__", "__set_name__",
-    "__iadd__", "__isub__", "__imul__", "__imatmul__", "__itruediv__", "__ifloordiv__", "__imod__",
-    "__ipow__",
-    "__ilshift__", "__irshift__", "__iand__", "__ixor__", "__ior__", "__aenter__", "__aexit__", "__aiter__",
-})  # fmt: skip
 # These are called when objects and classes are made, or where a `with` stands.
 _AS_MADE = frozenset({
-    "__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__", "__set_name__",
+    "__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__",
     "__enter__", "__exit__", "__aenter__", "__aexit__", "__annotate__", "__annotate_func__",
 })  # fmt: skip
+# These are looked at where they are called.
+_AS_CALLED = _AS_MADE | {
+    "__call__", "__setitem__", "__delitem__", "__aiter__",
+    "__iadd__", "__isub__", "__imul__", "__imatmul__", "__itruediv__", "__ifloordiv__", "__imod__",
+    "__ipow__", "__ilshift__", "__irshift__", "__iand__", "__ixor__", "__ior__",
+}  # fmt: skip
 _COMPARING = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
 # What these give is something new.
 _MAKERS = frozenset(

@@ -146,7 +146,7 @@ class Runtime:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
         part = self.parts[number]
         depth = worker.depth() - 1
-        wanted = {*part.loop.inputs, *part.loop.accumulators}
+        wanted = {*part.loop.inputs, *part.loop.accumulators, *part.loop.instances}
         kept = {name: names[name] for name in wanted if name in names}
         names.clear()  # before Python 3.13, the function keeps what locals() gave, and all that is in it
         return Run(self, part, header, leaves, kept, depth).steps(off, number)
@@ -184,7 +184,9 @@ class Runtime:
         found: dict[Any, Any] = {}
         for stage, logs in self.loop(number, header, leaves, names, off):
             found.update(serial(stage))
-            found.update([values[0] for _, values in logs])
+            for _, values in logs:
+                key, value = values[0]
+                found[key] = value
         return found
 
     def genexp(
@@ -326,6 +328,9 @@ class Run:
         for name in (*self._loop.inputs, *self._loop.accumulators):
             if name not in self._names:
                 return f"{name} isn't set"
+        for name, cls in self._loop.instances.items():
+            if name in self._names and type(self._names[name]) is not cls:
+                return f"{name} is no {cls.__qualname__} any more"
         return self._part.guards.changed() or next(
             filter(None, (self._unfit_to_fill(name, self._names[name]) for name in self._loop.accumulators)),
             "",
@@ -494,7 +499,14 @@ class Run:
     def _copies(self, it: Iterator[Any]) -> Copies:
         inputs = [self._names[name] for name in self._loop.inputs]
         work = Iterations(
-            self._part.iterate, inputs, self._loop.outs, it, self._known, self._staged, self._depth
+            self._part.iterate,
+            inputs,
+            self._loop.outs,
+            it,
+            self._known,
+            self._staged,
+            self._depth,
+            self._loop.verdict.kind,
         )
         return Copies(work)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
+from clustrix_core.loops import calls
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.state import State
 from clustrix_core.loops.syntax import bound_names, spelled
@@ -293,7 +294,7 @@ class Expressions(State):
             raise self.refuse(
                 "dynamic-code", name, f"{name} is what Python keeps for itself", "do without it", node
             )
-        if name == "__class__":
+        if name == "__class__" or (calls.is_changing(name) and base.kind not in ("module", "class")):
             return Value()
         match base.kind:
             case "module":

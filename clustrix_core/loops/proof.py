@@ -42,6 +42,7 @@ class Proof(Classes):
         self.demotions = 0
         self._nodes: dict[int, tuple[FunctionType, Definition | ast.Lambda | None]] = {}
         self._known: dict[Any, tuple[Value, bool]] = {}
+        self._kept: list[Any] = []  # what the keys know by its address
         self._depth = 0
 
     def unknown(self, code: str, name: str, message: str, remedy: str, node: ast.AST) -> Value:
@@ -110,6 +111,7 @@ class Proof(Classes):
             bound = {parameter: value.opened() for parameter, value in bound.items()}
         key = id(node), _fingerprint(bound), _around(inner.outer)
         if key not in self._known:
+            self._kept.append((node, bound, inner.outer, inner.outer and dict(inner.outer.env)))
             self._walk(inner, node, bound, key, at, name)
         elif self.facts.mutates and self.facts.stored:
             self.facts.late = True

@@ -78,6 +78,7 @@ class Reach:
         self.arrays: list[Any] = []
         self.filled = False
         self._read: dict[int, Any] = {}  # functions and classes whose code was looked through
+        self._seen: dict[int, type] = {}  # classes of objects
         self._given: dict[int, Any] = {}  # those that were proved for whoever calls them
         self._named: dict[type, set[str]] = {}  # classes, and what functions they have
 
@@ -138,7 +139,7 @@ class Reach:
             if is_library(value.__name__):
                 return ()
             names = self._facts.modules.get(value.__name__, ())
-            return [getattr(value, name) for name in names if hasattr(value, name)]
+            return [vars(value)[name] for name in names if name in vars(value)]
         if isinstance(value, BaseException):
             if not is_library(kind.__module__) and kind.__module__ != "builtins":
                 self._approve(kind)
@@ -156,11 +157,15 @@ class Reach:
         if self.filled:
             raise Unfit(f"it fills a {kind.__qualname__}")
         self._check_own(value)
-        if issubclass(kind, enum.Enum):
-            self._check_stored(value)
-        if callable(value):
-            self._check_given(value)
-        return [*self._of_class(kind), *(one for one in gc.get_referents(value) if one is not kind)]
+        found = [one for one in gc.get_referents(value) if one is not kind]
+        if id(kind) not in self._seen:
+            self._seen[id(kind)] = kind
+            if issubclass(kind, enum.Enum):
+                self._check_stored(value)
+            if callable(value):
+                self._check_given(value)
+            found += self._of_class(kind)
+        return found
 
     def _of_class(self, cls: type) -> Iterator[Any]:
         """What the members of a class see."""
@@ -214,7 +219,7 @@ class Reach:
                 raise Unfit(f"{name} of a {type(value.__self__).__qualname__} may be called")
         elif is_library(module) or type(value) is types.BuiltinFunctionType:
             reason = calls.in_the_way(module, name)
-            if reason is not None:
+            if reason is not None and reason[0] != "clock":  # what the time is differs in any case
                 raise Unfit(f"{name}, which may be called, {reason[1]}")
         else:
             known = live_value(value, Value(SHARED, "instance", type(value)))
@@ -311,6 +316,16 @@ def _not_numbers() -> Iterator[Any]:
             yield getattr(sys.modules[module], name)
 
 
+@cache
+def _rebinds(code: types.CodeType) -> bool:
+    """Whether a code assigns variables that aren't its own."""
+    return any(
+        instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")
+        or (instruction.opname == "STORE_DEREF" and instruction.argval in code.co_freevars)
+        for instruction in dis.get_instructions(code)
+    )
+
+
 def _bound_to(function: Any) -> list[Any]:
     """What a builtin method is one of."""
     owner = function.__self__
@@ -377,7 +392,11 @@ def _is_librarys(value: Any) -> bool:
 
 
 def behind_output() -> dict[int, Any]:
-    """What may change when something is printed, logged or warned of."""
+    """What may change when something is printed, logged or warned of.
+
+    Raises:
+        Unfit: variables do.
+    """
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     waiting: list[Any] = [sys.stdout, sys.stderr, warnings.showwarning]
     for logger in loggers:
@@ -392,7 +411,12 @@ def behind_output() -> dict[int, Any]:
         if isinstance(value, type):
             waiting += [] if is_library(value.__module__) else [*value.__mro__, *vars(value).values()]
         elif kind is types.FunctionType:
-            waiting += [] if is_library(value.__module__ or "") else _of_function(value)
+            if not is_library(value.__module__ or ""):
+                if _rebinds(value.__code__):
+                    raise Unfit(
+                        f"its output goes through {value.__qualname__}, which assigns variables outside"
+                    )
+                waiting += _of_function(value)
         elif (
             kind in _PLAIN or kind.__module__.partition(".")[0] in _HEARING or not is_library(kind.__module__)
         ):

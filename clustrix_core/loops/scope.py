@@ -8,6 +8,7 @@ import inspect
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
+from clustrix_core.loops.facts import Refused
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.values import NONE, OWN, UNKNOWN, Value, constant, live_value
 
@@ -55,8 +56,13 @@ class Scope:
 
     def of_module(self, facts: Facts, module: ModuleType, name: str) -> Value:
         """An attribute of a module."""
-        live = getattr(module, name, UNKNOWN)
+        live = (
+            getattr(module, name, UNKNOWN) if is_library(module.__name__) else vars(module).get(name, UNKNOWN)
+        )
         if not is_library(module.__name__):
+            if live is UNKNOWN:
+                what = f"{module.__name__} computes its {name}, or has none"
+                raise Refused("dynamic-code", name, what, "call a function for it before the loop")
             facts.modules.setdefault(module.__name__, set()).add(name)
         if live is UNKNOWN:
             return Value()

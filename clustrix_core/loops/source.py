@@ -47,7 +47,7 @@ def source_of(function: FunctionType, known: Sources) -> Source | None:
         return kept
     try:
         lines, first = inspect.getsourcelines(code)
-    except (OSError, TypeError, IndexError, SyntaxError):
+    except (OSError, TypeError, IndexError, SyntaxError, AttributeError):
         return None
     return Source("".join(lines), first, code.co_filename)
 

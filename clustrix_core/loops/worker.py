@@ -79,6 +79,7 @@ class Iterations:
         known: what the original has too, by its addresses.
         staged: the files that they write.
         depth: of calls, where the original calls what splits the loop.
+        kind: of the loop.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Iterations:
         known: dict[int, Any],
         staged: Staged,
         depth: int,
+        kind: str,
     ) -> None:
         self._iterate, self._inputs, self._outs, self._known = iterate, inputs, outs, known
         self._items, self._next, self._staged = items, 0, staged
         self._captured: Captured | None = None
-        self._depth = depth
+        self._depth, self._kind = depth, kind
 
     def __call__(self, start: int, stop: int) -> bytes:
         """Do some, and pack what came of it; `start` isn't before the last `stop`."""
@@ -139,13 +141,18 @@ class Iterations:
                     raise Trouble
             done = count
 
+        def hashed(entry: tuple[int, Any]) -> None:
+            hash(entry[1][0] if self._kind == "setcomp" else entry[1][0][0])  # it may fail
+            log.append(entry)
+
+        append = hashed if self._kind in ("setcomp", "dictcomp") else log.append
         outs: dict[str, Any] = {}
         signalled = _signals()
         began = time.perf_counter()
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + depth() + 1 - self._depth)
         try:
-            outs = self._iterate(feed(), log.append, kept, builtins.locals, *self._inputs)
+            outs = self._iterate(feed(), append, kept, builtins.locals, *self._inputs)
         except BaseException as error:
             reason = (
                 f"{ABANDONED}: {captured.trouble}" if captured.trouble else f"{type(error).__name__}: {error}"
