@@ -1163,6 +1163,20 @@ def test_an_archive_that_others_can_write_is_not_sent(
     package._core.cache_clear()
 
 
+def test_what_others_can_write_down_is_not_believed(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    job = jobs_sample.double.submit(1)
+    assert job.result(90) == 2
+    folder = Path.home() / ".local" / "state" / "clustrix" / "jobs"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o770)
+    told = Here(capfdbinary)("jobs")
+    assert told.code == 3
+    assert f"{folder}: it must be yours, and nobody else may write there" in told.err
+    with pytest.raises(JobError, match="couldn't remember it: .*must be yours"):
+        jobs_sample.double.submit(1)
+    folder.chmod(0o700)
+
+
 def test_what_another_process_has_forgotten_stays_forgotten() -> None:
     job = jobs_sample.naps.submit(1.0)
     records.forget(records.load(job.id))

@@ -15,7 +15,7 @@ from typing import Any
 from clustrix_core.config import ClusterConfig, given, resolve, secret_fields
 from clustrix_core.errors import ClustrixError, JobError, printable
 from clustrix_core.jobs.models import JOBS, PREFIX
-from clustrix_core.state import state_folder
+from clustrix_core.state import check_owner, state_folder
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,10 @@ def forget(record: Record) -> None:
 
 
 def _folder() -> Path:
-    return state_folder() / "jobs"
+    folder = state_folder() / "jobs"
+    with suppress(FileNotFoundError):
+        check_owner(folder)  # a config may name commands
+    return folder
 
 
 def _file(identity: str) -> Path:
