@@ -984,7 +984,10 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         reads("deep/data.txt")
     assert (work / "deep" / "data.txt").read_text() == "from here"
     (here / "..odd").write_text("odd")
+    (here / "..odd").chmod(0o700)
     assert jobs_sample.reads.with_options(files="..odd")("..odd") == "odd"
+    modes = [(work / name).stat().st_mode & 0o111 for name in ("..odd", "deep/data.txt")]
+    assert [bool(mode) for mode in modes] == [True, False]
     for bad, why in (
         ("../x", "not below"),
         ("..", "not below"),
@@ -1006,10 +1009,10 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
     theirs.write_text("theirs")
     monkeypatch.setattr(os.path, "exists", lambda path: False)
     with pytest.raises(FileExistsError):
-        there.bring(str(ours), str(theirs))
+        there.bring(str(ours), str(theirs), False)
     assert [path.read_text() for path in theirs.parent.iterdir()] == ["theirs"]
     theirs.write_text("ours")
-    there.bring(str(ours), str(theirs))
+    there.bring(str(ours), str(theirs), False)
 
 
 def test_a_dry_run_tells_all_and_sends_nothing() -> None:

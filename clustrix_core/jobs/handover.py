@@ -105,7 +105,11 @@ def submit(
         "needed": list(job.parts),
         "commands": [[name, list(command)] for name, (command, _) in (scripts or {}).items()],
         "undo": list(undo),
-        "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
+        "data": [
+            [name.removeprefix("files/"), os.access(path, os.X_OK)]
+            for name, path in contents.items()
+            if name.startswith("files/")
+        ],
         "work_dir": place.work_dir(),
         "marker": job.marker,
         "python": job.python,
