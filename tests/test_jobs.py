@@ -791,7 +791,9 @@ def test_processes_of_another_machine_with_the_same_disk_are_left_alone() -> Non
     assert wait_until(lambda: held.exists() and held.read_text())
     before = held.read_text()
     held.write_text(f"{before.split()[0]} another-boot login2")
-    with pytest.raises(JobError, match="it runs on another machine of this name: .* cluster_host: 'login2'"):
+    with pytest.raises(
+        JobError, match=r"another machine of this name; `kill -- -\d+` ends it there: 'login2'"
+    ):
         job.cancel()
     assert not job.done()
     held.write_text(before)

@@ -539,7 +539,7 @@ def group_of(path: str) -> int:
             if text:
                 number, _, where = text.partition(" ")
                 if where and where.partition(" ")[0] != machine():
-                    said = "it runs on another machine of this name: cancel it with that one as cluster_host"
+                    said = "it runs on another machine of this name; `kill -- -%s` ends it there" % number
                     raise OSError(errno.EXDEV, said, where.partition(" ")[2])
                 return int(number)
         time.sleep(0.005)
