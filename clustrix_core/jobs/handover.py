@@ -13,6 +13,7 @@ import os
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -191,7 +192,8 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
         except ConnectionError:
             raise
         except OSError as error:  # a full disk, say: nobody remembers the job
-            remove(place, [job.name])
+            with suppress(JobError, OSError):
+                remove(place, [job.name])
             raise JobError(f"{error.strerror}: {f'~/{folder}/{name}'!r}") from error
 
 
