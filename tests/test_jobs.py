@@ -1002,6 +1002,20 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
     assert len(list((Path.home() / ".clustrix" / "jobs").iterdir())) == 3
 
 
+def test_a_file_that_travels_is_nothing_to_be_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.json").touch()
+    monkeypatch.chdir(tmp_path)
+
+    @cluster
+    def reads() -> str:
+        return open("./params.json").read()
+
+    assert "names the local file './params.json'" in reads.dependencies().report()
+    assert reads.with_options(files="params.json").dependencies().warnings == []
+
+
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
