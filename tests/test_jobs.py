@@ -432,6 +432,9 @@ def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
     assert wait_until(lambda: records.load(job.id).ended == "completed")
     with pytest.raises(JobError, match="no job 'nix' is known here"):
         Job.attach("nix")
+    for odd in ("../nix", "", "a\0b", "a" * 300, "a\n"):
+        with pytest.raises(JobError, match="is no job's id; `clustrix jobs` lists"):
+            Job.attach(odd)
 
 
 def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

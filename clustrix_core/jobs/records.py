@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -136,8 +137,8 @@ def _folder() -> Path:
 
 
 def _file(identity: str) -> Path:
-    if os.path.basename(identity) != identity or identity.startswith("."):
-        raise JobError(f"{printable(identity)!r} is no job's id")
+    if not re.fullmatch(r"[\w-]{1,100}", identity, re.ASCII):
+        raise JobError(f"{printable(identity)!r} is no job's id; `clustrix jobs` lists those that are known")
     return _folder() / f"{identity}.json"
 
 
