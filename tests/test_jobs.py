@@ -1241,8 +1241,9 @@ def test_what_others_can_put_there_is_not_run() -> None:
     environments = parts.parent / "environments"
     environments.mkdir()
     environments.chmod(0o777)
-    with pytest.raises(JobError, match="environments: it must be yours, and nobody else may write there"):
-        jobs_sample.double.submit(1)
+    for options in ({}, {"environment": "auto"}):
+        with pytest.raises(JobError, match="environments: it must be yours, and nobody else may write there"):
+            jobs_sample.double.with_options(**options).submit(1)
     environments.chmod(0o700)
     if not os.geteuid():
         os.chown(parts.parent, 1, 1)
