@@ -432,6 +432,9 @@ def test_a_job_outlives_whoever_submitted_it(work: Path) -> None:
     assert wait_until(lambda: records.load(job.id).ended == "completed")
     with pytest.raises(JobError, match="no job 'nix' is known here"):
         Job.attach("nix")
+    for odd in ("../nix", "", "a\0b", "a" * 300, "a\n"):
+        with pytest.raises(JobError, match="is no job's id; `clustrix jobs` lists"):
+            Job.attach(odd)
 
 
 def test_the_commands(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -535,7 +538,7 @@ def test_jobs_of_a_place_that_is_gone_for_good(capfdbinary: pytest.CaptureFixtur
             "`clustrix clean --forget 127.0.0.1` forgets all of its jobs"
         )
         assert len(run("jobs").err.splitlines()) == 1
-    assert [record.id for record in records.all_records()] == [record.id for record in lost]
+    assert {record.id for record in records.all_records()} == {record.id for record in lost}
     assert f"`clustrix clean --forget {lost[3].id}` forgets it" in run("clean", lost[3].id).err
     for wrong in (("clean", "--forget"), ("clean", "--forget", "--environments", lost[0].id)):
         assert run(*wrong).code == 2
@@ -791,7 +794,9 @@ def test_processes_of_another_machine_with_the_same_disk_are_left_alone() -> Non
     assert wait_until(lambda: held.exists() and held.read_text())
     before = held.read_text()
     held.write_text(f"{before.split()[0]} another-boot login2")
-    with pytest.raises(JobError, match="it runs on another machine of this name: .* cluster_host: 'login2'"):
+    with pytest.raises(
+        JobError, match=r"another machine of this name; `kill -- -\d+` ends it there: 'login2'"
+    ):
         job.cancel()
     assert not job.done()
     held.write_text(before)
@@ -984,7 +989,10 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         reads("deep/data.txt")
     assert (work / "deep" / "data.txt").read_text() == "from here"
     (here / "..odd").write_text("odd")
+    (here / "..odd").chmod(0o700)
     assert jobs_sample.reads.with_options(files="..odd")("..odd") == "odd"
+    modes = [(work / name).stat().st_mode & 0o111 for name in ("..odd", "deep/data.txt")]
+    assert [bool(mode) for mode in modes] == [True, False]
     for bad, why in (
         ("../x", "not below"),
         ("..", "not below"),
@@ -997,6 +1005,20 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
     assert len(list((Path.home() / ".clustrix" / "jobs").iterdir())) == 3
 
 
+def test_a_file_that_travels_is_nothing_to_be_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.json").touch()
+    monkeypatch.chdir(tmp_path)
+
+    @cluster
+    def reads() -> str:
+        return open("./params.json").read()
+
+    assert "names the local file './params.json'" in reads.dependencies().report()
+    assert reads.with_options(files="params.json").dependencies().warnings == []
+
+
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1006,10 +1028,10 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(
     theirs.write_text("theirs")
     monkeypatch.setattr(os.path, "exists", lambda path: False)
     with pytest.raises(FileExistsError):
-        there.bring(str(ours), str(theirs))
+        there.bring(str(ours), str(theirs), False)
     assert [path.read_text() for path in theirs.parent.iterdir()] == ["theirs"]
     theirs.write_text("ours")
-    there.bring(str(ours), str(theirs))
+    there.bring(str(ours), str(theirs), False)
 
 
 def test_a_dry_run_tells_all_and_sends_nothing() -> None:
@@ -1163,6 +1185,20 @@ def test_an_archive_that_others_can_write_is_not_sent(
     package._core.cache_clear()
 
 
+def test_what_others_can_write_down_is_not_believed(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    job = jobs_sample.double.submit(1)
+    assert job.result(90) == 2
+    folder = Path.home() / ".local" / "state" / "clustrix" / "jobs"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o770)
+    told = Here(capfdbinary)("jobs")
+    assert told.code == 3
+    assert f"{folder}: it must be yours, and nobody else may write there" in told.err
+    with pytest.raises(JobError, match="couldn't remember it: .*must be yours"):
+        jobs_sample.double.submit(1)
+    folder.chmod(0o700)
+
+
 def test_what_another_process_has_forgotten_stays_forgotten() -> None:
     job = jobs_sample.naps.submit(1.0)
     records.forget(records.load(job.id))
@@ -1205,8 +1241,9 @@ def test_what_others_can_put_there_is_not_run() -> None:
     environments = parts.parent / "environments"
     environments.mkdir()
     environments.chmod(0o777)
-    with pytest.raises(JobError, match="environments: it must be yours, and nobody else may write there"):
-        jobs_sample.double.submit(1)
+    for options in ({}, {"environment": "auto"}):
+        with pytest.raises(JobError, match="environments: it must be yours, and nobody else may write there"):
+            jobs_sample.double.with_options(**options).submit(1)
     environments.chmod(0o700)
     if not os.geteuid():
         os.chown(parts.parent, 1, 1)

@@ -103,7 +103,7 @@ class ClusterFunction(Generic[P, R]):
         """What would travel with the function, and what it needs there."""
         from clustrix_core.jobs.dependencies import analyse
 
-        return analyse(self)
+        return analyse(self, files=self.options.files)
 
     def dry_run(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """What a call would do, for people: where it runs, what travels, and the script. Nothing is sent."""

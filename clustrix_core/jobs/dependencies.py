@@ -14,6 +14,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 import sysconfig
@@ -75,14 +76,15 @@ class Dependencies:
         return self.reasons.get(name, "a package that it is in")
 
 
-def analyse(function: Any, names: Iterable[str] = ()) -> Dependencies:
+def analyse(function: Any, names: Iterable[str] = (), files: Iterable[str] = ()) -> Dependencies:
     """Find out what a function needs. Nothing of it is run, and nothing that it names is imported.
 
     Args:
         function: the function.
         names: what is needed besides to unpickle it and what it is called with: modules, or `MODULE:NAME`.
+        files: the local files that travel with it.
     """
-    search = _Search()
+    search = _Search(files)
     search.look_at(function, "the function itself")
     for name in sorted(names):
         module, _, inside = name.partition(":")
@@ -93,8 +95,9 @@ def analyse(function: Any, names: Iterable[str] = ()) -> Dependencies:
 
 
 class _Search:
-    def __init__(self) -> None:
+    def __init__(self, files: Iterable[str]) -> None:
         self.found = Dependencies()
+        self._files = {os.path.normpath(file) for file in files}
         self._waiting: deque[tuple[Any, str]] = deque()
         self._objects: dict[int, object] = {}  # seen, and kept alive so that the numbers stay theirs
         self._modules: dict[str, bool] = {}  # by their names, whether the code can do without
@@ -287,6 +290,8 @@ class _Search:
 
     def _look_at_text(self, text: str, folder: Path, where: str) -> None:
         if not 3 <= len(text) <= 200 or "\n" in text or "." not in text:
+            return
+        if os.path.normpath(text) in self._files:
             return
         with suppress(OSError, ValueError):
             if (Path.cwd() / text).is_file() or (folder / text).is_file():

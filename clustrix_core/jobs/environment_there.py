@@ -191,6 +191,10 @@ def environment(found: "dict[str, Any]", asked: "Asked") -> "dict[str, Any]":
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()[:20]
     folder = os.path.join(os.path.abspath(ENVIRONMENTS), key)
     os.makedirs(ENVIRONMENTS, mode=0o700, exist_ok=True)
+    for path in map(os.path.abspath, (".clustrix", ENVIRONMENTS)):
+        about = os.stat(path)
+        if about.st_uid != os.geteuid() or about.st_mode & 0o022:  # others could put there what is run
+            return {"refused": "%s: it must be yours, and nobody else may write there" % path}
     deadline, started = time.monotonic() + asked["seconds"], False
     while True:
         if is_ready(folder):

@@ -197,7 +197,6 @@ class _Follower:
             for job in submission.jobs
             if not job.done() and (job in self._gone or job.last_word)
         }
-        self._soonest = time.monotonic() + FIRST
         self._question = _Question(self._config, waiting, gone)
         self._question.join(MOMENT)
         if not self._question.is_alive():
@@ -206,6 +205,7 @@ class _Follower:
     def _take(self, question: _Question) -> None:
         """Take the scheduler's answer; that it failed to give one tells nothing of the jobs."""
         self._question, now = None, time.monotonic()
+        self._soonest = now + FIRST
         if isinstance(question.failure, HOPELESS):
             raise question.failure
         jobs = [job for submission in question.waiting.values() for job in submission.jobs]

@@ -23,16 +23,12 @@ def states(config: ClusterConfig, found: Sequence[Record]) -> dict[str, str]:
     """
     with ClusterFilesystem(config) as place:
         told = place._call("clustrix_job_states", jobs=[record.name for record in found])
-        outcomes = place._call(
-            "clustrix_job_outcomes", known={record.folder: [] for record in found}, seconds=0.0
-        )
+        outcomes: dict[str, list[Outcome]] = {record.folder: [] for record in found}
+        known: dict[str, list[tuple[int, int]]] = {folder: [] for folder in outcomes}
+        for outcome in place._call("clustrix_job_outcomes", known=known, seconds=0.0):
+            outcomes[outcome.folder].append(outcome)
     return {
-        record.id: _summary(
-            record,
-            told.get(record.name, ()),
-            [outcome for outcome in outcomes if outcome.folder == record.folder],
-        )
-        for record in found
+        record.id: _summary(record, told.get(record.name, ()), outcomes[record.folder]) for record in found
     }
 
 

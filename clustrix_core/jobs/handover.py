@@ -13,6 +13,7 @@ import os
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,7 +106,11 @@ def submit(
         "needed": list(job.parts),
         "commands": [[name, list(command)] for name, (command, _) in (scripts or {}).items()],
         "undo": list(undo),
-        "data": [name.removeprefix("files/") for name in job.files if name.startswith("files/")],
+        "data": [
+            [name.removeprefix("files/"), os.access(path, os.X_OK)]
+            for name, path in contents.items()
+            if name.startswith("files/")
+        ],
         "work_dir": place.work_dir(),
         "marker": job.marker,
         "python": job.python,
@@ -187,7 +192,8 @@ def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline
         except ConnectionError:
             raise
         except OSError as error:  # a full disk, say: nobody remembers the job
-            remove(place, [job.name])
+            with suppress(JobError, OSError):
+                remove(place, [job.name])
             raise JobError(f"{error.strerror}: {f'~/{folder}/{name}'!r}") from error
 
 

@@ -7,7 +7,6 @@ jobs: Clustrix itself with the libraries that unpickling needs, and the local mo
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import importlib.util
@@ -30,6 +29,7 @@ from clustrix_core.config import ClusterConfig
 from clustrix_core.jobs import travel
 from clustrix_core.jobs.dependencies import Dependencies
 from clustrix_core.jobs.parallel import cores_of
+from clustrix_core.state import check_owner
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
@@ -163,7 +163,7 @@ def _core() -> tuple[str, Path | bytes]:
     key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
     kept = _cache_folder() / f"core-{key}.zip"
     try:
-        _check(kept.parent)
+        check_owner(kept.parent)
         data = kept.read_bytes()
         zipfile.ZipFile(io.BytesIO(data)).close()
     except (OSError, zipfile.BadZipFile):
@@ -177,7 +177,7 @@ def _core() -> tuple[str, Path | bytes]:
 
 def _keep(file: Path, data: bytes) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check(file.parent)
+    check_owner(file.parent)
     for other in file.parent.glob("core-*"):  # of versions that were replaced since
         with suppress(FileNotFoundError):
             if time.time() - other.stat().st_mtime > KEPT:
@@ -188,17 +188,6 @@ def _keep(file: Path, data: bytes) -> None:
         temporary.rename(file)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _check(folder: Path) -> None:
-    """Refuse a folder where others can put what jobs would run.
-
-    Raises:
-        PermissionError: it is one.
-    """
-    found = folder.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PermissionError(errno.EPERM, "it must be yours, and nobody else may write there", str(folder))
 
 
 def _cache_folder() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any
 from clustrix_core.config import ClusterConfig, given, resolve, secret_fields
 from clustrix_core.errors import ClustrixError, JobError, printable
 from clustrix_core.jobs.models import JOBS, PREFIX
-from clustrix_core.state import state_folder
+from clustrix_core.state import check_owner, state_folder
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,15 @@ def forget(record: Record) -> None:
 
 
 def _folder() -> Path:
-    return state_folder() / "jobs"
+    folder = state_folder() / "jobs"
+    with suppress(FileNotFoundError):
+        check_owner(folder)  # a config may name commands
+    return folder
 
 
 def _file(identity: str) -> Path:
-    if os.path.basename(identity) != identity or identity.startswith("."):
-        raise JobError(f"{printable(identity)!r} is no job's id")
+    if not re.fullmatch(r"[\w-]{1,100}", identity, re.ASCII):
+        raise JobError(f"{printable(identity)!r} is no job's id; `clustrix jobs` lists those that are known")
     return _folder() / f"{identity}.json"
 
 

@@ -96,7 +96,7 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
     loops = parallel.planned(function, config)
     with tempfile.TemporaryDirectory(prefix="clustrix-") as folder, ClusterFilesystem(config) as place:
         content = package.pickled(Path(folder), function, config, [call], loops)
-        needed = analyse(function, content.names)
+        needed = analyse(function, content.names, function.options.files)
         record, job = _packed(content, function, config, None, needed, _python(function, config))
         contents = [(name, Path(file).stat().st_size) for name, file in job.files.items()]
         contents += [
@@ -121,7 +121,7 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
 def _needed(
     function: ClusterFunction[Any, Any], config: ClusterConfig, content: package.Pickled
 ) -> Dependencies:
-    needed = analyse(function, content.names)
+    needed = analyse(function, content.names, function.options.files)
     if needed.missing:
         named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
         raise JobError(f"modules that the function imports are not found here: {named}")

@@ -91,8 +91,8 @@ def submit_once(folder: str, asked: "Asked", source: "BinaryIO") -> "dict[str, A
         os.environ["CLUSTRIX_HERE"] = asked["marker"]
         os.chdir(asked["work_dir"])
         os.umask(umask)
-        for name in asked["data"]:
-            bring(os.path.join(folder, "files", name), name)
+        for name, is_program in asked["data"]:
+            bring(os.path.join(folder, "files", name), name, is_program)
         os.umask(0o077)
         answer = by_scheduler(folder, asked) if asked["commands"] else by_supervisor(folder, asked)
     finally:
@@ -127,21 +127,22 @@ def check_environment(python: str) -> "dict[str, Any]":
     return {}
 
 
-def bring(source: str, target: str) -> None:
+def bring(source: str, target: str, is_program: bool) -> None:
     """Copy a file that came with the job to where the job runs, unless it is there; another one stays."""
-    if not os.path.exists(target) and is_brought(source, target):
+    if not os.path.exists(target) and is_brought(source, target, is_program):
         return
     if not filecmp.cmp(source, target, shallow=False):
         raise OSError(errno.EEXIST, "another file of this name is there: remove it, or rename yours", target)
 
 
-def is_brought(source: str, target: str) -> bool:
+def is_brought(source: str, target: str, is_program: bool) -> bool:
     """Copy a file; false if somebody else was faster. It appears at once and whole."""
     folder, name = os.path.split(target)
     os.makedirs(folder or ".", exist_ok=True)
     temporary = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
     try:
         shutil.copyfile(source, temporary)
+        os.chmod(temporary, (0o777 if is_program else 0o666) & ~umask)
         try:
             os.link(temporary, target)
         except FileExistsError:
@@ -538,7 +539,7 @@ def group_of(path: str) -> int:
             if text:
                 number, _, where = text.partition(" ")
                 if where and where.partition(" ")[0] != machine():
-                    said = "it runs on another machine of this name: cancel it with that one as cluster_host"
+                    said = "it runs on another machine of this name; `kill -- -%s` ends it there" % number
                     raise OSError(errno.EXDEV, said, where.partition(" ")[2])
                 return int(number)
         time.sleep(0.005)
