@@ -76,6 +76,7 @@ def submit(
     job: JobSpec,
     scripts: Mapping[str, tuple[Sequence[str], bytes]] | None = None,
     undo: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> list[str]:
     """`clustrix_submit`: one round trip; two more for large files, one more for parts that aren't there yet.
 
@@ -86,6 +87,7 @@ def submit(
             and the folder's besides, and prints at last what the scheduler calls it; and the scripts. Without
             any, a supervisor runs the tasks.
         undo: what cancels those that were submitted, if one is refused.
+        without: variables of the account that don't count for what submits.
 
     Returns:
         What the scheduler calls them.
@@ -106,6 +108,7 @@ def submit(
         "needed": list(job.parts),
         "commands": [[name, list(command)] for name, (command, _) in (scripts or {}).items()],
         "undo": list(undo),
+        "without": list(without),
         "data": [
             [name.removeprefix("files/"), os.access(path, os.X_OK)]
             for name, path in contents.items()

@@ -34,7 +34,7 @@ umask = 0o077  # the account's own, for what jobs write; all else is for the acc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO
 
     Asked = dict[str, Any]
@@ -173,7 +173,7 @@ def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
         if shutil.which(command[0]) is None:
             return {"refused": "there is no program %r" % command[0], "absent": True}
         command = [argument.replace("{folder}", folder) for argument in command]
-        done = run([*command, os.path.join(folder, script), folder])
+        done = run([*command, os.path.join(folder, script), folder], asked["without"])
         said = done.stderr.decode("utf-8", "replace").strip()[-4000:]
         if done.returncode:
             if taken:
@@ -186,10 +186,13 @@ def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
     return {"id": taken}
 
 
-def run(command: "list[str]") -> "subprocess.CompletedProcess[bytes]":
-    """Run a command of the scheduler, which hands the umask on to the job."""
+def run(command: "list[str]", without: "Sequence[str]" = ()) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command of the scheduler, which hands the umask and all but some variables on to the job."""
     null, pipe = subprocess.DEVNULL, subprocess.PIPE
-    return subprocess.run(command, stdin=null, stdout=pipe, stderr=pipe, preexec_fn=lambda: os.umask(umask))
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    return subprocess.run(
+        command, stdin=null, stdout=pipe, stderr=pipe, env=environment, preexec_fn=lambda: os.umask(umask)
+    )
 
 
 def place_part(digest: str, data: bytes) -> None:

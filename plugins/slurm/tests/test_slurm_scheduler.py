@@ -168,6 +168,16 @@ def test_people_s_own_variables_leave_no_job_out(small: SlurmCluster, config: Cl
     assert wait_until(lambda: run(small, "squeue", "--noheader", f"--jobs={number}") == "")
 
 
+def test_people_s_own_variables_change_no_job(small: SlurmCluster, config: ClusterConfig) -> None:
+    theirs = {"SBATCH_ARRAY_INX": "0-2", "SBATCH_WAIT": "1", "SBATCH_ERROR": "/dev/null"}
+    mine = config.model_copy(update={"environment_variables": theirs})
+    job, number = job_of(sample.waits_for, mine, "waited-for")  # which would have waited for its end
+    assert begun(small, "waited-for-begun")
+    assert run(small, "squeue", "--noheader", "--array", f"--jobs={number}").count("\n") <= 1
+    run(small, "touch", f"{WORK}/waited-for")
+    assert job.result(60) == "waited-for"
+
+
 def test_another_account_s_job_of_the_same_name_is_none_of_ours(
     small: SlurmCluster, config: ClusterConfig
 ) -> None:

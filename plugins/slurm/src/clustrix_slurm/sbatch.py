@@ -48,6 +48,9 @@ _SCANCEL = (
     "scancel",
 )
 
+# They would make one job several, say, or have `sbatch` wait for its end.
+_SBATCH = ("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_ERROR", "SBATCH_INPUT", "SBATCH_WAIT")
+
 SURELY_ALLOWED = 1000
 """Tasks that an array may have on nearly all clusters: SLURM's MaxArraySize is 1001 by default."""
 
@@ -112,7 +115,7 @@ def _submitted(backend: SlurmBackend, job: JobSpec, limit: int) -> str:
         for first in range(0, size, limit)
     }
     try:
-        numbers = handover.submit(backend, job, scripts, undo=_SCANCEL)
+        numbers = handover.submit(backend, job, scripts, undo=_SCANCEL, without=_SBATCH)
     except UnknownSubmissionError as error:
         if _is_there(backend, job):
             return job.name
