@@ -291,7 +291,12 @@ def test_nothing_is_left_when_it_is_interrupted(
         known = tmp_path / "known"
         known.write_text(server.known_hosts.read_text().replace(str(server.port), str(relay.port)))
         config = configure(cluster_port=relay.port, known_hosts_file=str(known))
-        with subprocess.Popen(COMMAND, env=profile(tmp_path, config), stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            COMMAND,
+            env=profile(tmp_path, config),
+            stdout=subprocess.PIPE,
+            preexec_fn=lambda: number == signal.SIGKILL or signal.signal(number, signal.SIG_DFL),
+        ) as process:  # also where the tests are run by nohup
             assert process.stdout is not None
             for line in process.stdout:
                 if b"scratch folder" in line:
