@@ -28,7 +28,7 @@ from clustrix_core.testing.servers.slurm import CAN_LIMIT_MEMORY
 
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 SETTINGS = """
-MinJobAge=2
+MinJobAge=8
 KillWait=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
