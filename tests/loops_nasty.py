@@ -7110,3 +7110,264 @@ def class_given_and_indexed(xs, cls):
     for x in xs:
         out.append((x, cls[x]))
     return out
+
+
+# --- What is changed after it was stored, or after its hash was asked for ---------------------------------------------
+
+
+class Keyed:
+    def __init__(self, v):
+        self.v = v
+
+    def __eq__(self, other):
+        return self.v == other.v
+
+    def __hash__(self):
+        return hash(self.v)
+
+
+class KeyedAloud(Keyed):
+    def __hash__(self):
+        print("hash of", self.v)
+        return hash(self.v)
+
+
+@dataclass(frozen=True)
+class FrozenKey:
+    v: int
+
+
+def the_same(value):
+    return value
+
+
+@nasty(EITHER)
+def key_changed_in_a_set(xs):
+    found = set()
+    for x in xs:
+        key = Keyed(x)
+        found.add(key)
+        key.v += 10
+    return [Keyed(13) in found, Keyed(3) in found, len(found)]
+
+
+@nasty(EITHER)
+def key_changed_in_a_dict(xs):
+    found = {}
+    for x in xs:
+        key = Keyed(x % 2)
+        found[key] = x
+        key.v += 10
+    return len(found)
+
+
+@nasty(EITHER)
+def key_changed_in_a_set_of_its_own(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = {key}
+        key.v += 10
+        out.append(own)
+    return Keyed(13) in out[0]
+
+
+@nasty(EITHER)
+def keys_that_became_equal(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = {key: 1, Keyed(x + 10): 2}
+        key.v += 10
+        out.append(own)
+    return list(map(len, out))
+
+
+@nasty(EITHER)
+def counted_keys_that_became_equal(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = Counter([key, Keyed(x + 10)])
+        key.v += 10
+        out.append(own)
+    return list(map(len, out))
+
+
+@nasty(SPLIT)
+def frozen_keys(xs):
+    out = {}
+    for x in xs:
+        out[FrozenKey(x % 2)] = {FrozenKey(x)}
+    return out
+
+
+@nasty("unknown")
+def hash_that_prints_in_a_set(xs):
+    out = []
+    for x in xs:
+        out.append({KeyedAloud(x)})
+    return out
+
+
+@nasty("unknown")
+def hash_that_prints_in_a_comprehension(xs):
+    return {KeyedAloud(x): x for x in xs}
+
+
+@nasty(SPLIT)
+def added_by_another_name_and_changed(xs):
+    out = []
+    for x in xs:
+        own = [x]
+        out += the_same(own)
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def added_by_choice_and_changed(xs):
+    out, other = [], []
+    for x in xs:
+        own = [x]
+        out += own if x > 1 else own
+        other += own or [1]
+        own.append(9)
+    return out, other
+
+
+@nasty(SPLIT)
+def added_by_walrus_and_changed(xs):
+    out = []
+    for x in xs:
+        out += (own := [x])
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def updated_by_another_name_and_changed(xs):
+    table, found = {}, set()
+    for x in xs:
+        own, mine = {x: x}, {x}
+        table.update(the_same(own))
+        found.update(the_same(mine))
+        found |= the_same(mine)
+        own[9] = mine.add(9)
+    return table, found
+
+
+@nasty(SPLIT)
+def put_in_front_and_changed(xs):
+    out, queue = [], deque()
+    for x in xs:
+        own = [x]
+        out[0:0] = the_same(own)
+        queue.extendleft(the_same(own))
+        own.append(9)
+    return out, queue
+
+
+@nasty(SPLIT)
+def added_to_an_item_and_changed(xs):
+    table = {"a": []}
+    for x in xs:
+        own = [x]
+        table["a"] += the_same(own)
+        own.append(9)
+    return table
+
+
+@nasty(SPLIT)
+def added_lazily_and_changed(xs):
+    out = []
+    for x in xs:
+        own = [x]
+        out += map(abs, own)
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_adding(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out += it
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_a_function(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out += the_same(it)
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_update(xs):
+    found, table, counts, rest = set(), {}, Counter(), []
+    for x in xs:
+        it, pairs, again = iter([1, x]), iter([(1, x)]), iter([1, x])
+        found.update(it)
+        table.update(pairs)
+        counts.update(again)
+        rest.append([next(it, 7), next(pairs, 7), next(again, 7)])
+    return found, table, counts, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_a_cut(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out[0:0] = it
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def views_added(xs):
+    out, found = [], set()
+    for x in xs:
+        own = {x: 1}
+        out += own.keys()
+        found |= own.keys()
+        found.update(own.values())
+        own[9] = 1
+    return out, found
+
+
+@nasty(SPLIT)
+def iterator_of_a_dict_that_grows(xs):
+    out = []
+    for x in xs:
+        own = {x: 1}
+        out.append(iter(own))
+        out.append(own)
+    out[1][99] = 1
+    try:
+        return list(out[0])
+    except RuntimeError as error:
+        return str(error)
+
+
+@nasty(SPLIT, EITHER)
+def iterators_at_their_end(xs):
+    out = []
+    for x in xs:
+        it = reversed([x])
+        list(it)
+        out.append(it)
+    return [type(it).__name__ for it in out]
+
+
+@nasty("carried", args=given(lambda: ([7, 1, 0], {1: []})))
+def printed_before_the_item_is_missing(xs, table):
+    for x in xs:
+        y = noisy(x)
+        table[y - 1].append(noisy(x))

@@ -22,6 +22,11 @@ LOG, KEEP, OUT, VALUES, SITE = "_clx_log", "_clx_keep", "_clx_out", "_clx_values
 # What can be done to an accumulator without looking at it.
 _EFFECTS = frozenset({"append", "extend", "add", "update", "appendleft", "extendleft", "insert", "discard"})
 _COPYING = frozenset({"extend", "extendleft", "update"})
+# What these give has no other name: anything else may be had by another, and change later.
+_NEW = (
+    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Set, ast.Dict,
+    ast.ListComp, ast.SetComp, ast.DictComp,
+)  # fmt: skip
 
 
 @dataclass
@@ -295,7 +300,7 @@ class _Recorder:
     def __init__(self, walk: LoopWalk) -> None:
         self.walk = walk
         self.logged: list[ast.expr] = []
-        self.kept = False  # something that has a name, and may change later
+        self.kept = False  # something that may have a name, and change later
 
     def value(self, node: ast.expr, copies: bool, how: str) -> ast.expr:
         if isinstance(node, ast.Starred):
@@ -306,17 +311,16 @@ class _Recorder:
         value = self.walk.at_once(node) if at_once else self.walk.expr(node)
         if value.kind == "function":
             raise self.walk.closure(node)
-        if how == "extend" or (at_once and isinstance(node, ast.GeneratorExp)):
+        if how in ("extend", "extendleft") or (at_once and isinstance(node, ast.GeneratorExp)):
             node = ast.List([ast.Starred(node, ast.Load())], ast.Load())
         if value.own != OWN:
             self.walk.loop.aliases = True
         if isinstance(node, ast.Constant) and how != "append":
             return node
-        named = isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))
-        changeable = named and value.kind not in calls.IMMUTABLE
+        changeable = not isinstance(node, _NEW) and value.kind not in calls.IMMUTABLE
         self.kept = self.kept or changeable
         if copies and changeable:
-            node = ast.Call(ast.Name(KEEP, ast.Load()), [node], [])
+            node = ast.Call(ast.Name(KEEP, ast.Load()), [node, ast.Constant(at_once)], [])
         self.logged.append(node)
         return self._taken()
 
