@@ -7371,3 +7371,178 @@ def printed_before_the_item_is_missing(xs, table):
     for x in xs:
         y = noisy(x)
         table[y - 1].append(noisy(x))
+
+
+# --- What is put into an accumulator, and changed there by its other name ---------------------------------------------
+
+
+@nasty("carried")
+def item_put_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table[x] = own
+        table[x].append(1)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty("carried")
+def last_item_put_and_changed(xs):
+    out, lengths = [], []
+    for x in xs:
+        own = []
+        out.append(own)
+        out[-1].append(1)
+        lengths.append(len(own))
+    return out, lengths
+
+
+@nasty("carried", args=given(lambda: (XS, [])))
+def shared_item_put_and_changed(xs, shared):
+    table, lengths = {}, []
+    for x in xs:
+        table[0] = shared
+        table[0].append(x)
+        lengths.append(len(shared))
+    return table, lengths
+
+
+@nasty("carried")
+def item_put_and_added_to(xs):
+    table, last = {0: []}, []
+    for x in xs:
+        own, mine = [x], {1}
+        table[0] = own
+        table[0] += [5]
+        table[1] = mine
+        table[1] |= {5}
+        last.append((own[-1], 5 in mine))
+    return table, last
+
+
+@nasty("carried")
+def default_put_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table.setdefault(x % 2, own).append(x)
+        own.append(0)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty("carried", args=given(lambda: (XS, [])))
+def shared_default_put_and_changed(xs, shared):
+    table, lengths = {}, []
+    for x in xs:
+        table.setdefault(x % 2, shared).append(x)
+        lengths.append(len(shared))
+    return table, lengths
+
+
+@nasty("carried")
+def parts_put_and_changed(xs):
+    cut, more, table, lengths = [0], [], {}, []
+    for x in xs:
+        one, two, three = [x], [x], [x]
+        cut[0:1] = [one]
+        cut[0].append(1)
+        more.extend([two])
+        more[-1].append(1)
+        table.update({0: three})
+        table[0].append(1)
+        lengths.append((len(one), len(two), len(three)))
+    return lengths
+
+
+@nasty("carried")
+def put_in_a_display_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table[x] = [own]
+        table[x][0].append(1)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty(SPLIT)
+def put_deeper_than_changed(xs):
+    groups, counts = {}, {}
+    for x in xs:
+        own = [x]
+        groups.setdefault(x % 2, []).append(own)
+        counts[x] = [0, 0]
+        counts[x][1] += x
+        own.append(9)
+    return groups, counts
+
+
+class TellsItsIndex:
+    def __init__(self, v):
+        self.v = v
+
+    def __index__(self):
+        return self.v
+
+
+@nasty(EITHER)
+def index_changed_after_it_was_used(xs):
+    out, front, small = [0] * 30, [], bytearray()
+    for x in xs:
+        place, start = TellsItsIndex(x), TellsItsIndex(0)
+        out[place] = x
+        front.insert(start, x)
+        small.append(place)
+        place.v += 10
+        start.v += 10
+    return out, front, small
+
+
+class AskedAloud:
+    def __init__(self, v):
+        self.v = v
+
+    def __eq__(self, other):
+        CALLS.append(self.v)
+        return False
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __add__(self, other):
+        CALLS.append(self.v)
+        return self
+
+
+@nasty(
+    EITHER, args=given(lambda: (XS, {AskedAloud(1): 0, AskedAloud(2): 0}, {AskedAloud(1), (AskedAloud(2),)}))
+)
+def keys_that_tell_when_they_are_asked(xs, table, found):
+    counts = []
+    for x in xs:
+        table[x] = 0
+        found.discard((x,))
+        counts.append(len(CALLS))
+    return counts
+
+
+def key_traced(x):
+    CALLS.append(x)
+    return x
+
+
+@nasty("leaves")
+def best_by_a_key_that_is_traced(xs):
+    return max((len(CALLS) for x in xs), key=key_traced)
+
+
+@nasty("leaves")
+def sum_from_a_start_that_is_traced(xs):
+    return sum((len(CALLS) for x in xs), AskedAloud(0)).v
+
+
+@nasty(SPLIT, SPLIT)
+def sums_from_plain_starts(xs):
+    return sum(([x] for x in xs), []), max((x for x in xs if x > 9), default=-1)

@@ -185,11 +185,13 @@ def _is_named(obj: Any) -> bool:
 def _check_reduction(obj: Any, kind: type) -> None:
     """Objects of the user's classes travel as what they hold; what they do themselves to travel isn't done.
 
-    Those that tell their hash may have changed since they were put into a set or a dict, where they are then
-    found no more: a copy would be found.
+    Those that tell their hash or number may have changed since they were put into a set or a dict, where they
+    are then found no more, or have told a place: a copy would tell another.
     """
     if _tells_hash(kind):
         raise Abandoned(f"{kind.__qualname__} computes its hash, which may have been another")
+    if isinstance(getattr(kind, "__index__", None), FunctionType):
+        raise Abandoned(f"{kind.__qualname__} computes its number, which may have been another")
     if isinstance(obj, (list, dict, set, frozenset)):
         raise Abandoned(f"{kind.__qualname__} may do something of its own when it is filled")
     names = "__reduce_ex__", "__reduce__", "__getstate__"
