@@ -7546,3 +7546,67 @@ def sum_from_a_start_that_is_traced(xs):
 @nasty(SPLIT, SPLIT)
 def sums_from_plain_starts(xs):
     return sum(([x] for x in xs), []), max((x for x in xs if x > 9), default=-1)
+
+
+def within():
+    inner = []
+    return XS, inner, [inner]
+
+
+@nasty(EITHER, args=given(within))
+def filled_within_another(xs, inner, outer):
+    lengths = []
+    for x in xs:
+        own = [x]
+        inner.append(own)
+        outer[0][-1].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def held_twice():
+    inner = [0]
+    return XS, [inner], inner
+
+
+@nasty(EITHER, args=given(held_twice))
+def item_of_another_is_filled(xs, outer, inner):
+    lengths = []
+    for x in xs:
+        own = [x]
+        outer[0][0] = own
+        inner[0].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def given_twice():
+    inner = []
+    return XS, inner, inner
+
+
+@nasty(EITHER, args=given(given_twice))
+def filled_by_two_names(xs, one, other):
+    lengths = []
+    for x in xs:
+        own = [x]
+        one.append(own)
+        other[-1].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def at_two_depths():
+    inner = []
+    return XS, [[inner], inner]
+
+
+@nasty(EITHER, args=given(at_two_depths))
+def filled_at_two_depths(xs, outer):
+    lengths = []
+    for x in xs:
+        own = [x]
+        outer[0][0].append(own)
+        outer[1][-1].append(9)
+        lengths.append(len(own))
+    return lengths

@@ -65,6 +65,7 @@ class Loop:
         body: where it is split: a `for` that does the same.
         accumulators: the names of what it fills.
         whole: of those, the ones that are only added to; of the others, parts are changed.
+        levels: how deep in what it fills nothing may stand twice.
         inputs: the local names that it reads.
         outs: the names that it assigns and others read.
         instances: the classes of local names that were proved by those.
@@ -80,6 +81,7 @@ class Loop:
     body: ast.For | None = None
     accumulators: list[str] = field(default_factory=list)
     deep: bool = False
+    levels: int = 0
     inputs: list[str] = field(default_factory=list)
     outs: list[str] = field(default_factory=list)
     instances: dict[str, type] = field(default_factory=dict)

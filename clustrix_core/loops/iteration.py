@@ -107,6 +107,9 @@ class LoopWalk(Walk):
                     f"put it into {name} when it is finished",
                     node,
                 )
+        reached = max((depth for _, depth in self.reached), default=0)
+        if reached and self.put:
+            self.loop.levels = max(reached, *(depth for _, depth, _ in self.put))
 
     # names
 
