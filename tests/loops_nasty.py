@@ -14,6 +14,7 @@ import copyreg
 import csv
 import datetime
 import decimal
+import difflib
 import enum
 import functools
 import gc
@@ -7610,3 +7611,54 @@ def filled_at_two_depths(xs, outer):
         outer[1][-1].append(9)
         lengths.append(len(own))
     return lengths
+
+
+# --- What is taken out of what was made of it -------------------------------------------------------------------------
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def bound_of_a_slice(xs, shared):
+    for x in xs:
+        mine = slice(shared).stop
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def text_of_a_template(xs, shared):
+    for x in xs:
+        mine = string.Template(shared).template
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def sequence_of_a_matcher(xs, shared):
+    for x in xs:
+        mine = difflib.SequenceMatcher(None, shared, [2]).a
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def hook_of_json_gives_what_is_shared(xs, shared):
+    for x in xs:
+        mine = json.loads('{"a": 1}', object_hook=lambda found: shared)
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, pd.Series([1, 2]), [1])))
+def aggregate_gives_what_is_shared(xs, series, shared):
+    for x in xs:
+        mine = series.agg(lambda all_of_it: shared)
+        mine.append(x)
+    return shared
+
+
+@nasty("shared unknown", args=given(lambda: (XS, pd.Series([1, 2]))))
+def pipe_gives_what_is_shared(xs, series):
+    for x in xs:
+        mine = pd.Series([x]).pipe(lambda own: series)
+        mine[0] = x
+    return series
