@@ -7662,3 +7662,35 @@ def pipe_gives_what_is_shared(xs, series):
         mine = pd.Series([x]).pipe(lambda own: series)
         mine[0] = x
     return series
+
+
+@nasty("carried")
+def put_into_two_and_changed_in_one(xs):
+    table, row, lengths = {}, [0] * 9, []
+    for x in xs:
+        own = [x]
+        table[x] = row[x] = own
+        row[x] += [3]
+        lengths.append(len(own))
+    return lengths
+
+
+@nasty("carried")
+def second_of_two_is_read(xs):
+    table, other, lengths = {}, {}, []
+    for x in xs:
+        table[x] = other[x] = x
+        lengths.append(len(other))
+    return lengths
+
+
+@nasty(SPLIT)
+def updated_by_a_keyword_and_changed(xs):
+    table, other = {}, {}
+    for x in xs:
+        own, mine = [x], {"b": x}
+        table.update(a=own)
+        other.update(**mine)
+        own.append(1)
+        mine["b"] = 9
+    return table, other

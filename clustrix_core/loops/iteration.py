@@ -86,7 +86,11 @@ class LoopWalk(Walk):
 
     def begin(self, item: Value) -> None:
         """Walk the body once, as one iteration of any."""
-        self.filled |= {name for name in map(self._filled, own_nodes(self.body.body)) if name}
+        for node in own_nodes(self.body.body):
+            if self._filled(node):
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                roots = [self._root_of_effect(one) for one in targets if isinstance(one, ast.Subscript)]
+                self.filled |= {name for name in (self._filled(node), *roots) if name}
         self.loop.accumulators = sorted(self.filled - {OUT})
         if isinstance(item.node, tuple) and isinstance(self.body.target, ast.Tuple):
             for target, part in zip(self.body.target.elts, item.node, strict=False):
@@ -223,10 +227,10 @@ class LoopWalk(Walk):
             recorder.reaches(recorder.depth)
             call.args = [recorder.value(arg, copies, call.func.attr) for arg in call.args]
             for keyword in call.keywords:
-                keyword.value = recorder.value(keyword.value, copies, "")
+                keyword.value = recorder.value(keyword.value, copies and keyword.arg is None, "")
         elif isinstance(replayed, ast.Assign):
             cut = any(isinstance(one, ast.Subscript) and _is_cut(one.slice) for one in replayed.targets)
-            recorder.depth = min(map(_depth, replayed.targets)) - 1
+            recorder.into = [(self._root_of_effect(one) or "", _depth(one) - 1) for one in replayed.targets]
             replayed.value = recorder.value(replayed.value, cut, "=")
             outputs = self.facts.outputs
             for index, target in enumerate(replayed.targets):
@@ -324,6 +328,7 @@ class _Recorder:
     def __init__(self, walk: LoopWalk, name: str) -> None:
         self.walk, self.name = walk, name
         self.depth = 0  # how deep in the accumulator the place is
+        self.into: list[tuple[str, int]] = []  # several such
         self.logged: list[ast.expr] = []
         self.kept = False  # something that may have a name, and change later
 
@@ -360,12 +365,13 @@ class _Recorder:
         if value.kind in calls.IMMUTABLE or _holds_constants(node):
             return
         new = isinstance(node, _NEW) and not copies
-        self.walk.put.append((self.name, self.depth + 1 + new, node))
+        for name, depth in self.into or [(self.name, self.depth)]:
+            self.walk.put.append((name, depth + 1 + new, node))
 
     def place(self, node: ast.expr) -> ast.expr:
         """An accumulator, or an item of one."""
         if isinstance(node, ast.Name):
-            self.depth = 0
+            self.name, self.depth = node.id, 0
             return node
         if isinstance(node, ast.Subscript):
             node.value = self.place(node.value)
