@@ -377,9 +377,10 @@ class Run:
             return "what it prints, logs or warns of may change what it reads"
         filled = [self._names[name] for name in loop.accumulators]
         filled = [value for value in filled if type(value) not in _COUNTED]
+        keys = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
         for value in filled:  # keys are asked whether they are equal when results are stored
             if isinstance(value, (dict, set)):
-                seen.add(value)
+                keys.add(value)
         if any(id(value) in seen.objects for value in filled):
             return "what the loop fills is among what it reads"
         if _stands_twice(filled, loop.levels):
