@@ -14,6 +14,7 @@ import copyreg
 import csv
 import datetime
 import decimal
+import difflib
 import enum
 import functools
 import gc
@@ -7110,3 +7111,586 @@ def class_given_and_indexed(xs, cls):
     for x in xs:
         out.append((x, cls[x]))
     return out
+
+
+# --- What is changed after it was stored, or after its hash was asked for ---------------------------------------------
+
+
+class Keyed:
+    def __init__(self, v):
+        self.v = v
+
+    def __eq__(self, other):
+        return self.v == other.v
+
+    def __hash__(self):
+        return hash(self.v)
+
+
+class KeyedAloud(Keyed):
+    def __hash__(self):
+        print("hash of", self.v)
+        return hash(self.v)
+
+
+@dataclass(frozen=True)
+class FrozenKey:
+    v: int
+
+
+def the_same(value):
+    return value
+
+
+@nasty(EITHER)
+def key_changed_in_a_set(xs):
+    found = set()
+    for x in xs:
+        key = Keyed(x)
+        found.add(key)
+        key.v += 10
+    return [Keyed(13) in found, Keyed(3) in found, len(found)]
+
+
+@nasty(EITHER)
+def key_changed_in_a_dict(xs):
+    found = {}
+    for x in xs:
+        key = Keyed(x % 2)
+        found[key] = x
+        key.v += 10
+    return len(found)
+
+
+@nasty(EITHER)
+def key_changed_in_a_set_of_its_own(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = {key}
+        key.v += 10
+        out.append(own)
+    return Keyed(13) in out[0]
+
+
+@nasty(EITHER)
+def keys_that_became_equal(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = {key: 1, Keyed(x + 10): 2}
+        key.v += 10
+        out.append(own)
+    return list(map(len, out))
+
+
+@nasty(EITHER)
+def counted_keys_that_became_equal(xs):
+    out = []
+    for x in xs:
+        key = Keyed(x)
+        own = Counter([key, Keyed(x + 10)])
+        key.v += 10
+        out.append(own)
+    return list(map(len, out))
+
+
+@nasty(SPLIT)
+def frozen_keys(xs):
+    out = {}
+    for x in xs:
+        out[FrozenKey(x % 2)] = {FrozenKey(x)}
+    return out
+
+
+@nasty("unknown")
+def hash_that_prints_in_a_set(xs):
+    out = []
+    for x in xs:
+        out.append({KeyedAloud(x)})
+    return out
+
+
+@nasty("unknown")
+def hash_that_prints_in_a_comprehension(xs):
+    return {KeyedAloud(x): x for x in xs}
+
+
+@nasty(SPLIT)
+def added_by_another_name_and_changed(xs):
+    out = []
+    for x in xs:
+        own = [x]
+        out += the_same(own)
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def added_by_choice_and_changed(xs):
+    out, other = [], []
+    for x in xs:
+        own = [x]
+        out += own if x > 1 else own
+        other += own or [1]
+        own.append(9)
+    return out, other
+
+
+@nasty(SPLIT)
+def added_by_walrus_and_changed(xs):
+    out = []
+    for x in xs:
+        out += (own := [x])
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def updated_by_another_name_and_changed(xs):
+    table, found = {}, set()
+    for x in xs:
+        own, mine = {x: x}, {x}
+        table.update(the_same(own))
+        found.update(the_same(mine))
+        found |= the_same(mine)
+        own[9] = mine.add(9)
+    return table, found
+
+
+@nasty(SPLIT)
+def put_in_front_and_changed(xs):
+    out, queue = [], deque()
+    for x in xs:
+        own = [x]
+        out[0:0] = the_same(own)
+        queue.extendleft(the_same(own))
+        own.append(9)
+    return out, queue
+
+
+@nasty(SPLIT)
+def added_to_an_item_and_changed(xs):
+    table = {"a": []}
+    for x in xs:
+        own = [x]
+        table["a"] += the_same(own)
+        own.append(9)
+    return table
+
+
+@nasty(SPLIT)
+def added_lazily_and_changed(xs):
+    out = []
+    for x in xs:
+        own = [x]
+        out += map(abs, own)
+        own.append(9)
+    return out
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_adding(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out += it
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_a_function(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out += the_same(it)
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_update(xs):
+    found, table, counts, rest = set(), {}, Counter(), []
+    for x in xs:
+        it, pairs, again = iter([1, x]), iter([(1, x)]), iter([1, x])
+        found.update(it)
+        table.update(pairs)
+        counts.update(again)
+        rest.append([next(it, 7), next(pairs, 7), next(again, 7)])
+    return found, table, counts, rest
+
+
+@nasty(SPLIT)
+def iterator_used_up_by_a_cut(xs):
+    out, rest = [], []
+    for x in xs:
+        it = iter([1, 2, x])
+        out[0:0] = it
+        rest.append(next(it, 7))
+    return out, rest
+
+
+@nasty(SPLIT)
+def views_added(xs):
+    out, found = [], set()
+    for x in xs:
+        own = {x: 1}
+        out += own.keys()
+        found |= own.keys()
+        found.update(own.values())
+        own[9] = 1
+    return out, found
+
+
+@nasty(SPLIT)
+def iterator_of_a_dict_that_grows(xs):
+    out = []
+    for x in xs:
+        own = {x: 1}
+        out.append(iter(own))
+        out.append(own)
+    out[1][99] = 1
+    try:
+        return list(out[0])
+    except RuntimeError as error:
+        return str(error)
+
+
+@nasty(SPLIT, EITHER)
+def iterators_at_their_end(xs):
+    out = []
+    for x in xs:
+        it = reversed([x])
+        list(it)
+        out.append(it)
+    return [type(it).__name__ for it in out]
+
+
+@nasty("carried", args=given(lambda: ([7, 1, 0], {1: []})))
+def printed_before_the_item_is_missing(xs, table):
+    for x in xs:
+        y = noisy(x)
+        table[y - 1].append(noisy(x))
+
+
+# --- What is put into an accumulator, and changed there by its other name ---------------------------------------------
+
+
+@nasty("carried")
+def item_put_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table[x] = own
+        table[x].append(1)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty("carried")
+def last_item_put_and_changed(xs):
+    out, lengths = [], []
+    for x in xs:
+        own = []
+        out.append(own)
+        out[-1].append(1)
+        lengths.append(len(own))
+    return out, lengths
+
+
+@nasty("carried", args=given(lambda: (XS, [])))
+def shared_item_put_and_changed(xs, shared):
+    table, lengths = {}, []
+    for x in xs:
+        table[0] = shared
+        table[0].append(x)
+        lengths.append(len(shared))
+    return table, lengths
+
+
+@nasty("carried")
+def item_put_and_added_to(xs):
+    table, last = {0: []}, []
+    for x in xs:
+        own, mine = [x], {1}
+        table[0] = own
+        table[0] += [5]
+        table[1] = mine
+        table[1] |= {5}
+        last.append((own[-1], 5 in mine))
+    return table, last
+
+
+@nasty("carried")
+def default_put_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table.setdefault(x % 2, own).append(x)
+        own.append(0)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty("carried", args=given(lambda: (XS, [])))
+def shared_default_put_and_changed(xs, shared):
+    table, lengths = {}, []
+    for x in xs:
+        table.setdefault(x % 2, shared).append(x)
+        lengths.append(len(shared))
+    return table, lengths
+
+
+@nasty("carried")
+def parts_put_and_changed(xs):
+    cut, more, table, lengths = [0], [], {}, []
+    for x in xs:
+        one, two, three = [x], [x], [x]
+        cut[0:1] = [one]
+        cut[0].append(1)
+        more.extend([two])
+        more[-1].append(1)
+        table.update({0: three})
+        table[0].append(1)
+        lengths.append((len(one), len(two), len(three)))
+    return lengths
+
+
+@nasty("carried")
+def put_in_a_display_and_changed(xs):
+    table, lengths = {}, []
+    for x in xs:
+        own = []
+        table[x] = [own]
+        table[x][0].append(1)
+        lengths.append(len(own))
+    return table, lengths
+
+
+@nasty(SPLIT)
+def put_deeper_than_changed(xs):
+    groups, counts = {}, {}
+    for x in xs:
+        own = [x]
+        groups.setdefault(x % 2, []).append(own)
+        counts[x] = [0, 0]
+        counts[x][1] += x
+        own.append(9)
+    return groups, counts
+
+
+class TellsItsIndex:
+    def __init__(self, v):
+        self.v = v
+
+    def __index__(self):
+        return self.v
+
+
+@nasty(EITHER)
+def index_changed_after_it_was_used(xs):
+    out, front, small = [0] * 30, [], bytearray()
+    for x in xs:
+        place, start = TellsItsIndex(x), TellsItsIndex(0)
+        out[place] = x
+        front.insert(start, x)
+        small.append(place)
+        place.v += 10
+        start.v += 10
+    return out, front, small
+
+
+class AskedAloud:
+    def __init__(self, v):
+        self.v = v
+
+    def __eq__(self, other):
+        CALLS.append(self.v)
+        return False
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def __add__(self, other):
+        CALLS.append(self.v)
+        return self
+
+
+@nasty(
+    EITHER, args=given(lambda: (XS, {AskedAloud(1): 0, AskedAloud(2): 0}, {AskedAloud(1), (AskedAloud(2),)}))
+)
+def keys_that_tell_when_they_are_asked(xs, table, found):
+    counts = []
+    for x in xs:
+        table[x] = 0
+        found.discard((x,))
+        counts.append(len(CALLS))
+    return counts
+
+
+def key_traced(x):
+    CALLS.append(x)
+    return x
+
+
+@nasty("leaves")
+def best_by_a_key_that_is_traced(xs):
+    return max((len(CALLS) for x in xs), key=key_traced)
+
+
+@nasty("leaves")
+def sum_from_a_start_that_is_traced(xs):
+    return sum((len(CALLS) for x in xs), AskedAloud(0)).v
+
+
+@nasty(SPLIT, SPLIT)
+def sums_from_plain_starts(xs):
+    return sum(([x] for x in xs), []), max((x for x in xs if x > 9), default=-1)
+
+
+def within():
+    inner = []
+    return XS, inner, [inner]
+
+
+@nasty(EITHER, args=given(within))
+def filled_within_another(xs, inner, outer):
+    lengths = []
+    for x in xs:
+        own = [x]
+        inner.append(own)
+        outer[0][-1].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def held_twice():
+    inner = [0]
+    return XS, [inner], inner
+
+
+@nasty(EITHER, args=given(held_twice))
+def item_of_another_is_filled(xs, outer, inner):
+    lengths = []
+    for x in xs:
+        own = [x]
+        outer[0][0] = own
+        inner[0].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def given_twice():
+    inner = []
+    return XS, inner, inner
+
+
+@nasty(EITHER, args=given(given_twice))
+def filled_by_two_names(xs, one, other):
+    lengths = []
+    for x in xs:
+        own = [x]
+        one.append(own)
+        other[-1].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+def at_two_depths():
+    inner = []
+    return XS, [[inner], inner]
+
+
+@nasty(EITHER, args=given(at_two_depths))
+def filled_at_two_depths(xs, outer):
+    lengths = []
+    for x in xs:
+        own = [x]
+        outer[0][0].append(own)
+        outer[1][-1].append(9)
+        lengths.append(len(own))
+    return lengths
+
+
+# --- What is taken out of what was made of it -------------------------------------------------------------------------
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def bound_of_a_slice(xs, shared):
+    for x in xs:
+        mine = slice(shared).stop
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def text_of_a_template(xs, shared):
+    for x in xs:
+        mine = string.Template(shared).template
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def sequence_of_a_matcher(xs, shared):
+    for x in xs:
+        mine = difflib.SequenceMatcher(None, shared, [2]).a
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def hook_of_json_gives_what_is_shared(xs, shared):
+    for x in xs:
+        mine = json.loads('{"a": 1}', object_hook=lambda found: shared)
+        mine.append(x)
+    return shared
+
+
+@nasty("shared", args=given(lambda: (XS, pd.Series([1, 2]), [1])))
+def aggregate_gives_what_is_shared(xs, series, shared):
+    for x in xs:
+        mine = series.agg(lambda all_of_it: shared)
+        mine.append(x)
+    return shared
+
+
+@nasty("shared unknown", args=given(lambda: (XS, pd.Series([1, 2]))))
+def pipe_gives_what_is_shared(xs, series):
+    for x in xs:
+        mine = pd.Series([x]).pipe(lambda own: series)
+        mine[0] = x
+    return series
+
+
+@nasty("carried")
+def put_into_two_and_changed_in_one(xs):
+    table, row, lengths = {}, [0] * 9, []
+    for x in xs:
+        own = [x]
+        table[x] = row[x] = own
+        row[x] += [3]
+        lengths.append(len(own))
+    return lengths
+
+
+@nasty("carried")
+def second_of_two_is_read(xs):
+    table, other, lengths = {}, {}, []
+    for x in xs:
+        table[x] = other[x] = x
+        lengths.append(len(other))
+    return lengths
+
+
+@nasty(SPLIT)
+def updated_by_a_keyword_and_changed(xs):
+    table, other = {}, {}
+    for x in xs:
+        own, mine = [x], {"b": x}
+        table.update(a=own)
+        other.update(**mine)
+        own.append(1)
+        mine["b"] = 9
+    return table, other

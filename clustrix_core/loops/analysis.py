@@ -65,6 +65,7 @@ class Loop:
         body: where it is split: a `for` that does the same.
         accumulators: the names of what it fills.
         whole: of those, the ones that are only added to; of the others, parts are changed.
+        levels: how deep in what it fills nothing may stand twice.
         inputs: the local names that it reads.
         outs: the names that it assigns and others read.
         instances: the classes of local names that were proved by those.
@@ -80,6 +81,7 @@ class Loop:
     body: ast.For | None = None
     accumulators: list[str] = field(default_factory=list)
     deep: bool = False
+    levels: int = 0
     inputs: list[str] = field(default_factory=list)
     outs: list[str] = field(default_factory=list)
     instances: dict[str, type] = field(default_factory=dict)
@@ -329,7 +331,16 @@ class Analysis:
         if isinstance(parent, ast.Call) and parent.args and parent.args[0] is node:
             function = parent.func
             if isinstance(function, ast.Name) and function.id in _CONSUMERS and self.is_builtin(function.id):
-                return
+                more = [*parent.args[1:], *(one.value for one in parent.keywords)]
+                if function.id == "sorted" or all(map(_is_plain, more)):
+                    return
+                raise Refused(
+                    "lazy",
+                    spelled(more[0]),
+                    f"{spelled(more[0])} may be called between the iterations",
+                    f"use {function.id}([...], ...)",
+                    node.lineno,
+                )
             if (
                 isinstance(function, ast.Attribute)
                 and function.attr == "join"
@@ -497,6 +508,14 @@ def _reached(way: tuple[set[str], set[str], bool], found: set[str], filled: Sequ
     sources, goals, same = way
     reached = goals if sources & found else set()
     return reached | (sources if same and goals & set(filled) else set())
+
+
+def _is_plain(node: ast.expr) -> bool:
+    """Whether this is a number or the like, or what holds such."""
+    return all(
+        isinstance(inner, (ast.Constant, ast.List, ast.Tuple, ast.UnaryOp, ast.unaryop, ast.Load))
+        for inner in ast.walk(node)
+    )
 
 
 def _never_fails(effect: Effect) -> bool:

@@ -336,9 +336,9 @@ class Calls(Files, Expressions):
             ):
                 return Value(OWN, known.result)
             case "own":
-                return Value(OWN if own == OWN else OUTER, "own")
+                return Value(OWN, "own") if own == OWN else Value()  # perhaps what a function returned
             case "filled":
-                return Value(whole)
+                return Value(whole) if own == OWN else Value()
             case "part":
                 kinds = {value.kind for value in everything}
                 kind = kinds.pop() if len(kinds) == 1 else ""

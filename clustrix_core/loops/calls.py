@@ -47,13 +47,13 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "callable",
         "text": "ascii bin chr format hex oct repr str",
         "bytes": "bytes",
-        "own": "slice bytearray object",
+        "own": "bytearray object",
         "range": "range",
         "list": "list sorted!",
         "dict": "dict",
         "set": "set frozenset",
         "tuple": "tuple",
-        "new": "pow sum",
+        "new": "pow sum slice",
         "iterator": "enumerate zip map! filter! reversed iter",
         "part": "getattr max! min! next~ super memoryview type",
         "none": "print",
@@ -92,7 +92,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     },
     "json": {"own": "load~ loads", "text": "dumps!"},
     "csv": {"iterator": "reader DictReader"},
-    "string": {"own": "Template", "text": "capwords"},
+    "string": {"new": "Template", "text": "capwords"},
     "textwrap": {"text": "dedent fill indent shorten", "list": "wrap"},
     "copy": {"own": "deepcopy", "new": "copy"},
     "hashlib": {"own": "md5 sha1 sha224 sha256 sha384 sha512 blake2b blake2s new"},
@@ -122,7 +122,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "typing": {"part": "cast"},
     "uuid": {"own": "UUID uuid3 uuid5"},
     "unicodedata": {"text": "normalize name category"},
-    "difflib": {"own": "SequenceMatcher get_close_matches ndiff unified_diff"},
+    "difflib": {"new": "SequenceMatcher", "own": "get_close_matches ndiff unified_diff"},
     "clustrix_core.functions": {
         "own": "cluster_ls cluster_find! cluster_stat cluster_exists cluster_isdir cluster_isfile "
         "cluster_glob! cluster_du! cluster_count_files! cluster_readlink"

@@ -149,8 +149,11 @@ class Classes:
                     raise _unfit(cls, f"has a property {name} that can't be followed", at)
             elif implicit(cls, name) and isinstance(member, (FunctionType, classmethod, staticmethod)):
                 self.facts.guards.append((vars(owner), name, member))
+                outputs = self.facts.outputs
                 for function in self._written(cls, getattr(member, "__func__", member)):
                     result = self._anyhow(function, me, walk, at)
+                    if name in ("__hash__", "__eq__") and outputs != self.facts.outputs:
+                        raise _unfit(cls, f"prints, logs or warns from {name}, whenever that is called", at)
                     if result.own < (OWN if name in _COMPARING else OUTER if name in _MAKERS else SHARED):
                         raise _unfit(cls, f"may return what is there already from {name}", at)
             elif implicit(cls, name) and callable(member) and not isinstance(member, _KNOWN_MEMBERS):

@@ -10,6 +10,7 @@ those of the serial loop.
 from __future__ import annotations
 
 import ast
+import gc
 import itertools
 import logging
 import math
@@ -376,8 +377,14 @@ class Run:
             return "what it prints, logs or warns of may change what it reads"
         filled = [self._names[name] for name in loop.accumulators]
         filled = [value for value in filled if type(value) not in _COUNTED]
+        keys = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
+        for value in filled:  # keys are asked whether they are equal when results are stored
+            if isinstance(value, (dict, set)):
+                keys.add(value)
         if any(id(value) in seen.objects for value in filled):
             return "what the loop fills is among what it reads"
+        if _stands_twice(filled, loop.levels):
+            return "what the loop fills holds something twice"
         arrays = [value for value in filled if is_array(value)]
         if loop.deep or any(type(value).__module__.startswith("pandas") for value in filled):
             inner = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
@@ -660,6 +667,19 @@ def _average(before: float, now: float) -> float:
 
 def _is_array(value: Any) -> bool:
     return type(value).__name__ == "ndarray" and type(value).__module__ == "numpy" and value.ndim > 0
+
+
+def _stands_twice(values: list[Any], levels: int) -> bool:
+    """Whether what can be filled is found in two places, so deep: what is put into one would be in the other."""
+    seen: set[int] = set()
+    for _ in range(levels):
+        found = [value for value in values if type(value) in _FILLED or type(value) in (tuple, frozenset)]
+        fillable = [id(value) for value in found if type(value) in _FILLED]
+        if len(set(fillable)) < len(fillable) or not seen.isdisjoint(fillable):
+            return True
+        seen.update(fillable)
+        values = gc.get_referents(*found)
+    return False
 
 
 def _content(written: tuple[str, str]) -> tuple[str, bytes]:

@@ -22,6 +22,11 @@ LOG, KEEP, OUT, VALUES, SITE = "_clx_log", "_clx_keep", "_clx_out", "_clx_values
 # What can be done to an accumulator without looking at it.
 _EFFECTS = frozenset({"append", "extend", "add", "update", "appendleft", "extendleft", "insert", "discard"})
 _COPYING = frozenset({"extend", "extendleft", "update"})
+# What these give has no other name: anything else may be had by another, and change later.
+_NEW = (
+    ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Set, ast.Dict,
+    ast.ListComp, ast.SetComp, ast.DictComp,
+)  # fmt: skip
 
 
 @dataclass
@@ -48,6 +53,8 @@ class LoopWalk(Walk):
         unbound: the names that it deletes.
         inputs: the names that it reads, and doesn't bind.
         filled: the accumulators.
+        reached: of accumulators, how deep in them something is changed.
+        put: of accumulators, how deep in them something is put that may have another name.
     """
 
     def __init__(self, proof: Proof, analysis: Analysis, loop: Loop, body: ast.For) -> None:
@@ -74,10 +81,16 @@ class LoopWalk(Walk):
         self.counted = set(added.values()) - self.assigned
         self.inputs: set[str] = set()
         self.filled: set[str] = {OUT}
+        self.reached: list[tuple[str, int]] = []
+        self.put: list[tuple[str, int, ast.expr]] = []
 
     def begin(self, item: Value) -> None:
         """Walk the body once, as one iteration of any."""
-        self.filled |= {name for name in map(self._filled, own_nodes(self.body.body)) if name}
+        for node in own_nodes(self.body.body):
+            if self._filled(node):
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                roots = [self._root_of_effect(one) for one in targets if isinstance(one, ast.Subscript)]
+                self.filled |= {name for name in (self._filled(node), *roots) if name}
         self.loop.accumulators = sorted(self.filled - {OUT})
         if isinstance(item.node, tuple) and isinstance(self.body.target, ast.Tuple):
             for target, part in zip(self.body.target.elts, item.node, strict=False):
@@ -85,6 +98,22 @@ class LoopWalk(Walk):
         else:
             self.store(self.body.target, item._replace(node=None), None)
         self.block(self.body.body)
+        self._check_depths()
+
+    def _check_depths(self) -> None:
+        """What is put into an accumulator isn't changed there: by another name that could be seen."""
+        for name, depth, node in self.put:
+            if any(name == other and depth <= reached for other, reached in self.reached):
+                raise self.refuse(
+                    "reads-accumulator",
+                    name,
+                    f"{spelled(node)} is put into {name}, and what is in {name} is changed by the loop",
+                    f"put it into {name} when it is finished",
+                    node,
+                )
+        reached = max((depth for _, depth in self.reached), default=0)
+        if reached and self.put:
+            self.loop.levels = max(reached, *(depth for _, depth, _ in self.put))
 
     # names
 
@@ -183,7 +212,7 @@ class LoopWalk(Walk):
     def _effect(self, node: ast.stmt) -> None:
         site = self.loop.effects.get(id(node))
         number = site.site if site else len(self.loop.effects)
-        recorder = _Recorder(self)
+        recorder = _Recorder(self, self._filled(node) or "")
         replayed = copy.deepcopy(node)
         safe = plain = False
         outputs = self.facts.outputs
@@ -195,11 +224,13 @@ class LoopWalk(Walk):
             safe = call.func.attr == "append" and plain
             copies = call.func.attr in _COPYING
             call.func.value = recorder.place(call.func.value)
+            recorder.reaches(recorder.depth)
             call.args = [recorder.value(arg, copies, call.func.attr) for arg in call.args]
             for keyword in call.keywords:
-                keyword.value = recorder.value(keyword.value, copies, "")
+                keyword.value = recorder.value(keyword.value, copies and keyword.arg is None, "")
         elif isinstance(replayed, ast.Assign):
             cut = any(isinstance(one, ast.Subscript) and _is_cut(one.slice) for one in replayed.targets)
+            recorder.into = [(self._root_of_effect(one) or "", _depth(one) - 1) for one in replayed.targets]
             replayed.value = recorder.value(replayed.value, cut, "=")
             outputs = self.facts.outputs
             for index, target in enumerate(replayed.targets):
@@ -215,11 +246,13 @@ class LoopWalk(Walk):
                 if not plain:
                     self.loop.deep = True
                 replayed.targets[index] = recorder.place(target)
+                recorder.reaches(recorder.depth - 1)
         else:
             assert isinstance(replayed, ast.AugAssign)
             plain = not isinstance(replayed.target, ast.Subscript)
             if isinstance(replayed.target, ast.Subscript):
                 replayed.target = recorder.place(replayed.target)  # type: ignore[assignment]
+            recorder.reaches(recorder.depth)
             replayed.value = recorder.value(replayed.value, True, "+=")
         self.loop.deep = self.loop.deep or not (plain or isinstance(replayed, ast.Assign))
         if not plain and outputs != self.facts.outputs:
@@ -292,10 +325,12 @@ class LoopWalk(Walk):
 class _Recorder:
     """Takes the parts of an effect that are computed, in the order in which Python computes them."""
 
-    def __init__(self, walk: LoopWalk) -> None:
-        self.walk = walk
+    def __init__(self, walk: LoopWalk, name: str) -> None:
+        self.walk, self.name = walk, name
+        self.depth = 0  # how deep in the accumulator the place is
+        self.into: list[tuple[str, int]] = []  # several such
         self.logged: list[ast.expr] = []
-        self.kept = False  # something that has a name, and may change later
+        self.kept = False  # something that may have a name, and change later
 
     def value(self, node: ast.expr, copies: bool, how: str) -> ast.expr:
         if isinstance(node, ast.Starred):
@@ -306,33 +341,51 @@ class _Recorder:
         value = self.walk.at_once(node) if at_once else self.walk.expr(node)
         if value.kind == "function":
             raise self.walk.closure(node)
-        if how == "extend" or (at_once and isinstance(node, ast.GeneratorExp)):
+        if how in ("extend", "extendleft") or (at_once and isinstance(node, ast.GeneratorExp)):
             node = ast.List([ast.Starred(node, ast.Load())], ast.Load())
         if value.own != OWN:
             self.walk.loop.aliases = True
+        if how != "key":
+            self._puts(node, value, copies)
         if isinstance(node, ast.Constant) and how != "append":
             return node
-        named = isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))
-        changeable = named and value.kind not in calls.IMMUTABLE
+        changeable = not isinstance(node, _NEW) and value.kind not in calls.IMMUTABLE
         self.kept = self.kept or changeable
         if copies and changeable:
-            node = ast.Call(ast.Name(KEEP, ast.Load()), [node], [])
+            node = ast.Call(ast.Name(KEEP, ast.Load()), [node, ast.Constant(at_once)], [])
         self.logged.append(node)
         return self._taken()
+
+    def reaches(self, depth: int) -> None:
+        """Something is changed, so deep in the accumulator."""
+        self.walk.reached.append((self.name, depth))
+
+    def _puts(self, node: ast.expr, value: Value, copies: bool) -> None:
+        """A value, or what it holds, gets into the accumulator."""
+        if value.kind in calls.IMMUTABLE or _holds_constants(node):
+            return
+        new = isinstance(node, _NEW) and not copies
+        for name, depth in self.into or [(self.name, self.depth)]:
+            self.walk.put.append((name, depth + 1 + new, node))
 
     def place(self, node: ast.expr) -> ast.expr:
         """An accumulator, or an item of one."""
         if isinstance(node, ast.Name):
+            self.name, self.depth = node.id, 0
             return node
         if isinstance(node, ast.Subscript):
             node.value = self.place(node.value)
             node.slice = self._key(node.slice)
+            self.depth += 1
             return node
         assert isinstance(node, ast.Call)
         assert isinstance(node.func, ast.Attribute)
         node.func.value = self.place(node.func.value)
         self.walk.loop.deep = True
-        node.args = [self.value(arg, False, "setdefault") for arg in node.args]
+        self.reaches(self.depth)
+        key, default = node.args
+        node.args = [self.value(key, False, "key"), self.value(default, False, "setdefault")]
+        self.depth += 1
         return node
 
     def _key(self, node: ast.expr) -> ast.expr:
@@ -349,6 +402,21 @@ class _Recorder:
 
     def _taken(self) -> ast.expr:
         return ast.Subscript(ast.Name(VALUES, ast.Load()), ast.Constant(len(self.logged) - 1), ast.Load())
+
+
+def _depth(target: ast.expr) -> int:
+    """How many times an item is taken of an item."""
+    depth = 0
+    while isinstance(target, (ast.Subscript, ast.Call)):
+        depth += 1
+        target = target.value if isinstance(target, ast.Subscript) else target.func.value  # type: ignore[attr-defined]
+    return depth
+
+
+def _holds_constants(node: ast.expr) -> bool:
+    """Whether a display holds nothing that can change."""
+    parts = [*node.keys, *node.values] if isinstance(node, ast.Dict) else getattr(node, "elts", None)
+    return parts is not None and all(isinstance(part, ast.Constant) for part in parts)
 
 
 def _is_cut(node: ast.expr) -> bool:

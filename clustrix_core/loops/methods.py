@@ -150,11 +150,11 @@ class Methods(Calls):
         if shares and base.own != OWN:
             return Value(SHARED, base.kind)
         if known.result == "view":
-            return Value(base.own, base.kind)
+            return Value(base.own, base.kind) if own == OWN else Value()
         if known.result == "array":
             return NUMBER if base.kind == "number" else Value(OWN, "array" if base.kind == "array" else "")
         if known.result == "filled" and base.kind == "array":
-            return Value(OWN if base.own == OWN and own == OWN else OUTER, "array")
+            return Value((OWN if base.own == OWN else OUTER) if own == OWN else SHARED, "array")
         if known.result == "own" and base.kind == "path" and name not in ("stat",):
             return Value(OWN, "path" if name not in ("iterdir", "glob", "rglob", "walk") else "")
         if base.kind == "set" and known.result == "new":

@@ -41,7 +41,7 @@ class Proof(Classes):
         self.facts = Facts()
         self.demotions = 0
         self._nodes: dict[int, tuple[FunctionType, Definition | ast.Lambda | None]] = {}
-        self._known: dict[Any, tuple[Value, bool]] = {}
+        self._known: dict[Any, tuple[Value, bool, int]] = {}
         self._kept: list[Any] = []  # what the keys know by its address
         self._depth = 0
 
@@ -113,9 +113,10 @@ class Proof(Classes):
         if key not in self._known:
             self._kept.append((node, bound, inner.outer, inner.outer and dict(inner.outer.env)))
             self._walk(inner, node, bound, key, at, name)
-        elif self.facts.mutates and self.facts.stored:
-            self.facts.late = True
-        result, demotes = self._known[key]
+        else:
+            self.facts.late = self.facts.late or (self.facts.mutates and self.facts.stored)
+            self.facts.outputs += self._known[key][2]
+        result, demotes, _ = self._known[key]
         if demotes:
             walk.demote()
         return Value(OUTER, "generator") if is_generator(node) else result
@@ -135,14 +136,16 @@ class Proof(Classes):
                     "too-deep", name, f"{name} is called too deep down", "declare it with @independent", at
                 ),
                 True,
+                0,
             )
             return
-        self._known[key] = Value(), True  # while it is walked: recursion
+        outputs = self.facts.outputs
+        self._known[key] = Value(), True, 0  # while it is walked: recursion
         self._depth += 1
         try:
             inner.env.update(bound)
             inner.definite |= set(bound)
-            self._known[key] = inner.run(node), inner.demotes
+            self._known[key] = inner.run(node), inner.demotes, self.facts.outputs - outputs
         except Refused as refusal:
             del self._known[key]
             if "in " + name not in refusal.message:

@@ -9,8 +9,10 @@ import io
 import pickle
 import struct
 import sys
+from types import FunctionType
 from typing import Any
 
+from clustrix_core.loops.classes import is_generated
 from clustrix_core.loops.reach import ATOMS
 from clustrix_core.loops.source import is_library
 
@@ -81,6 +83,8 @@ class _Packer(pickle.Pickler):
         kind = type(obj)
         if isinstance(obj, BaseException):
             raise Abandoned("an exception would lose its traceback")
+        if hasattr(kind, "__next__"):
+            raise Abandoned("an iterator would be another")
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(obj)
         if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
@@ -179,7 +183,15 @@ def _is_named(obj: Any) -> bool:
 
 
 def _check_reduction(obj: Any, kind: type) -> None:
-    """Objects of the user's classes travel as what they hold; what they do themselves to travel isn't done."""
+    """Objects of the user's classes travel as what they hold; what they do themselves to travel isn't done.
+
+    Those that tell their hash or number may have changed since they were put into a set or a dict, where they
+    are then found no more, or have told a place: a copy would tell another.
+    """
+    if _tells_hash(kind):
+        raise Abandoned(f"{kind.__qualname__} computes its hash, which may have been another")
+    if isinstance(getattr(kind, "__index__", None), FunctionType):
+        raise Abandoned(f"{kind.__qualname__} computes its number, which may have been another")
     if isinstance(obj, (list, dict, set, frozenset)):
         raise Abandoned(f"{kind.__qualname__} may do something of its own when it is filled")
     names = "__reduce_ex__", "__reduce__", "__getstate__"
@@ -191,6 +203,15 @@ def _check_reduction(obj: Any, kind: type) -> None:
         or (hasattr(kind, "__getnewargs__") and not hasattr(kind, "_fields"))
     ):
         raise Abandoned(f"{kind.__qualname__} travels in a way of its own")
+
+
+def _tells_hash(kind: type) -> bool:
+    """Whether a class computes the hash of its objects, and they may change."""
+    function = kind.__hash__
+    if not isinstance(function, FunctionType):
+        return False
+    parameters = getattr(kind, "__dataclass_params__", None)
+    return not (parameters is not None and parameters.frozen and is_generated(kind, function))
 
 
 class _Unpacker(pickle.Unpickler):

@@ -94,7 +94,8 @@ def _as_it_may_stand(node: Definition | ast.Lambda, function: FunctionType) -> I
 
 def _names(code: CodeType) -> set[str]:
     """The names that code and the code in it mention."""
-    return set(code.co_names).union(*(_names(one) for one in code.co_consts if isinstance(one, CodeType)))
+    own = {*code.co_names, *code.co_varnames, *code.co_cellvars}  # also where these hide what is imported
+    return own.union(*(_names(one) for one in code.co_consts if isinstance(one, CodeType)))
 
 
 def compiled(

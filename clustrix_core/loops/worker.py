@@ -54,14 +54,23 @@ class Answer(NamedTuple):
 
 
 _FIXED = frozenset({int, float, complex, bool, str, bytes, type(None), tuple})
+_VIEWS = frozenset({type({}.keys()), type({}.values()), type({}.items()), memoryview})
 
 
-def kept(value: Any) -> Any:
-    """A value as it is now, whatever becomes of it."""
-    if type(value) in _FIXED:
+def kept(value: Any, at_once: bool) -> Any:
+    """A value as it is now, whatever becomes of it.
+
+    Args:
+        value: the value.
+        at_once: whether it is only gone through.
+    """
+    kind = type(value)
+    if kind in _FIXED:
         return value
-    if not is_library(type(value).__module__):  # nobody knows how much of it counts
-        raise Trouble
+    if hasattr(kind, "__next__") and at_once:  # it is used up
+        return list(value)
+    if hasattr(kind, "__next__") or not is_library(kind.__module__) or kind in _VIEWS:
+        raise Trouble  # nobody knows how much of it counts
     return copy.copy(value)
 
 
