@@ -207,7 +207,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "ttest_rel variation wasserstein_distance wilcoxon zscore jarque_bera binomtest boxcox",
     },
     "scipy.optimize": {
-        "own": "approx_fprime! bisect! brenth! brentq! check_grad! curve_fit! fixed_point! fmin! "
+        "own": "approx_fprime! bisect! brenth! brentq! curve_fit! fmin! "
         "fmin_bfgs! fmin_cg! fmin_l_bfgs_b! fmin_powell! fsolve! least_squares! leastsq! "
         "linear_sum_assignment linprog lsq_linear minimize! minimize_scalar! newton! nnls ridder! root! "
         "root_scalar! toms748! brent! golden! brute!",
@@ -287,9 +287,13 @@ _METHODS: dict[str, str] = {
     "own~": _RANDOM,
 }
 
-READS_STATUS = frozenset(
-    {"exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink"}
-)
+# These tell which files there are, and how they are.
+LOOKS = frozenset({
+    "exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink", "getmtime",
+    "getsize", "realpath", "resolve", "glob", "iglob", "rglob", "listdir", "iterdir", "walk", "cluster_ls",
+    "cluster_find", "cluster_stat", "cluster_exists", "cluster_isdir", "cluster_isfile", "cluster_glob",
+    "cluster_du", "cluster_count_files", "cluster_readlink",
+})  # fmt: skip
 
 # What is known to be in the way, and why.
 IN_THE_WAY: dict[str, tuple[str, str]] = {

@@ -231,6 +231,8 @@ class Reach:
             raise Unfit(f"a {kind.__name__} would be the same in all iterations")
         if root not in _LIBRARIES or hasattr(kind, "__next__") or kind.__qualname__ in _CHANGED_BY_USE:
             raise Unfit(f"nobody knows whether {kind.__qualname__} objects are safe to share")
+        if kind.__module__.startswith("scipy.sparse.") and not _is_in_order(value):
+            raise Unfit(f"SciPy may put the items of a {kind.__qualname__} in order when it uses them")
         return self._inside(value)
 
     def _inside(self, value: Any) -> list[Any]:
@@ -330,6 +332,12 @@ def _bound_to(function: Any) -> list[Any]:
     """What a builtin method is one of."""
     owner = function.__self__
     return [] if owner is None or isinstance(owner, (type, types.ModuleType)) else [owner]
+
+
+def _is_in_order(matrix: Any) -> bool:
+    """Whether it is known of a sparse matrix already; to ask it would change it."""
+    known = getattr(matrix, "__dict__", {})
+    return known.get("_has_canonical_format") is True or known.get("has_canonical_format") is True
 
 
 def is_array(value: Any) -> bool:

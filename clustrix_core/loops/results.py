@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import Any
 
-from clustrix_core.loops.reach import ATOMS
+from clustrix_core.loops.reach import ATOMS, is_array
 from clustrix_core.loops.source import is_library
 
 _NUMBERS = frozenset({float, complex})
@@ -83,6 +83,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an exception would lose its traceback")
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(obj)
+        if is_array(obj):
+            raise Abandoned(f"a {kind.__name__} would no longer be what it is around its array")
         if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
             raise Abandoned("a record would no longer be part of its array")
         if kind.__module__.startswith("pandas."):
@@ -95,6 +97,8 @@ class _Packer(pickle.Pickler):
 
     def _array(self, array: Any) -> Any:
         """An array that shares its memory with another, or lies in it in an odd order, stays like that."""
+        if not array.dtype.isnative:
+            raise Abandoned("the bytes of an array would be in another order")
         owner = _owner(array)
         if id(owner) in self._tabled and id(array) not in self._tabled:
             raise Abandoned("an array would no longer share the memory of a table")
@@ -109,10 +113,10 @@ class _Packer(pickle.Pickler):
                 array.transpose(order).copy("C"),
                 [order.index(axis) for axis in range(array.ndim)],
             )
-        if type(owner) is not type(array):
-            if id(owner) in self._known or not array.flags.writeable:
-                raise Abandoned("the result is a view of what was there before")
-            return NotImplemented
+        if type(owner) is not type(array) or (array.size and 0 in array.strides):
+            raise Abandoned(
+                "an array is a view of something that isn't one, or spread over too little memory"
+            )
         place = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         return _view, (owner, array.dtype, array.shape, place, array.strides, array.flags.writeable)
 
