@@ -7364,3 +7364,56 @@ def file_by_its_number(numbers):
         file = open(number, "rb", buffering=0, closefd=False)
         out.append(file.read(4))
     return out
+
+
+def one_growing_list():
+    row = []
+    for number in range(4):
+        row.append(number)
+        yield row
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_what_a_generator_holds_on_to(xs):
+    out = []
+    for row in one_growing_list():
+        out.append(row)
+    return out
+
+
+def views_of_one_array():
+    array = np.zeros(4)
+    for number in range(4):
+        array[number] = number
+        yield array[number:]
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_views_of_what_a_generator_changes(xs):
+    out = []
+    for row in views_of_one_array():
+        out.append(row[:2])
+    return out
+
+
+def few_lists():
+    rows = [[0], [1]]
+    for number in range(4):
+        yield rows[number % 2]
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_what_a_generator_gives_twice(xs):
+    out = []
+    for row in few_lists():
+        out.append({"row": row})
+    out[0]["row"].append(77)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (pd.DataFrame({"g": ["a", "b", "a"], "x": [1.0, 2.0, 3.0]}),)))
+def rows_of_one_array(frame):
+    out = []
+    for _, row in frame[["x"]].iterrows():
+        out.append(row)
+    return out

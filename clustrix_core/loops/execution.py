@@ -507,6 +507,7 @@ class Run:
             self._staged,
             self._depth,
             self._loop.verdict.kind,
+            any(type(leaf) not in _SEQUENCES and not _is_array(leaf) for leaf in self._leaves),
         )
         return Copies(work)
 

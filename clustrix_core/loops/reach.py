@@ -369,6 +369,25 @@ def _globals_of(code: types.CodeType) -> frozenset[str]:
     )
 
 
+def add_reached(item: Any, known: dict[int, Any], found: dict[int, Any]) -> None:
+    """Find what can change of an item, and isn't known."""
+    waiting = [item]
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if kind in ATOMS or isinstance(value, _OPAQUE) or id(value) in known or id(value) in found:
+            continue
+        if kind.__module__.partition(".")[0] in _IMMUTABLE - {"numpy", "pandas"}:
+            continue
+        if kind is not tuple:
+            found[id(value)] = value
+        elif not value:
+            continue
+        waiting += gc.get_referents(value)
+        if is_array(value):
+            waiting.append(value.base)
+
+
 def behind_iterators(header: Any) -> list[Any]:
     """What a loop goes through, behind whatever goes through it.
 

@@ -18,7 +18,7 @@ from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops.files import Staged, Trouble
-from clustrix_core.loops.reach import ATOMS
+from clustrix_core.loops.reach import ATOMS, add_reached
 from clustrix_core.loops.results import packed, unpacked
 from clustrix_core.loops.source import is_library
 
@@ -80,6 +80,7 @@ class Iterations:
         staged: the files that they write.
         depth: of calls, where the original calls what splits the loop.
         kind: of the loop.
+        made: whether what it goes through makes the items as it goes, and may hold on to them.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Iterations:
         staged: Staged,
         depth: int,
         kind: str,
+        made: bool,
     ) -> None:
         self._iterate, self._inputs, self._outs, self._known = iterate, inputs, outs, known
         self._items, self._next, self._staged = items, 0, staged
         self._captured: Captured | None = None
         self._depth, self._kind = depth, kind
+        self._made, self._strangers = made, dict[int, Any]()
 
     def __call__(self, start: int, stop: int) -> bytes:
         """Do some, and pack what came of it; `start` isn't before the last `stop`."""
@@ -114,7 +117,7 @@ class Iterations:
         try:
             if self._staged.left_open():
                 raise OSError("a file is left open")
-            return _sent(answer, self._known)
+            return _sent(answer, self._known, self._strangers)
         except Exception as error:
             answer = answer._replace(
                 log=[], outs={}, done=0, reason=f"{ABANDONED}: {type(error).__name__}: {error}"
@@ -123,6 +126,7 @@ class Iterations:
 
     def _done(self, captured: Captured, count: int) -> Answer:
         log = captured.begin()
+        self._strangers.clear()
         mark, done, ended, reason = 0, -1, False, ""
 
         def feed() -> Iterator[Any]:
@@ -136,6 +140,8 @@ class Iterations:
                     raise Trouble
                 if ended:
                     return
+                if self._made:
+                    add_reached(item, self._known, self._strangers)
                 yield item
                 if captured.trouble:
                     raise Trouble
@@ -168,8 +174,8 @@ class Iterations:
         )
 
 
-def _sent(answer: Answer, known: dict[int, Any]) -> bytes:
-    return packed(tuple(answer), known)
+def _sent(answer: Answer, known: dict[int, Any], strangers: dict[int, Any] | None = None) -> bytes:
+    return packed(tuple(answer), known, strangers or {})
 
 
 def received(data: bytes, known: dict[int, Any]) -> Answer:
