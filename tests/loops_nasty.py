@@ -7417,3 +7417,24 @@ def rows_of_one_array(frame):
     for _, row in frame[["x"]].iterrows():
         out.append(row)
     return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, pd.DataFrame({"g": ["a", "b"]}))))
+def results_that_forget_warnings(xs, frame):
+    out = []
+    for _ in xs:
+        mine = frame.copy()
+        mine.newer = [1]
+        out.append(mine)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def library_that_forgets_warnings(xs):
+    out = []
+    for x in xs:
+        if x % 2:
+            out.append(np.array([1.0, x]) / 0)
+        out.append(np.nanstd(np.array([np.nan, x])))
+        out.append(scipy.linalg.inv(np.eye(2) * x))
+    return out

@@ -22,8 +22,9 @@ from clustrix_core.loops.reach import ATOMS, add_reached
 from clustrix_core.loops.results import packed, unpacked
 from clustrix_core.loops.source import is_library
 
-OUTPUT, FLUSH, RECORD, WARNING, SIGNAL = -1, -2, -3, -4, -7
-"""The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers."""
+OUTPUT, FLUSH, RECORD, WARNING, SIGNAL, FILTERS = -1, -2, -3, -4, -7, -8
+"""The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers,
+and that warnings which were shown are forgotten."""
 
 ABANDONED = "abandoned"
 """What the reason begins with, if the rest is better done by the original."""
@@ -113,7 +114,10 @@ class Iterations:
             return _sent(Answer([], {}, 0, 0, "", 0.0), {})
         self._next = stop
         before = time.perf_counter() - began
-        answer = self._done(self._captured, stop - start)._replace(before=before)
+        try:
+            answer = self._done(self._captured, stop - start)._replace(before=before)
+        except Forgotten as error:
+            return _sent(Answer([], {}, 0, 0, f"{ABANDONED}: {error}", 0.0), {})
         try:
             if self._staged.left_open():
                 raise OSError("a file is left open")
@@ -153,7 +157,7 @@ class Iterations:
 
         append = hashed if self._kind in ("setcomp", "dictcomp") else log.append
         outs: dict[str, Any] = {}
-        signalled = _signals()
+        signalled, filters = _signals(), _filters()
         began = time.perf_counter()
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + depth() + 1 - self._depth)
@@ -168,6 +172,10 @@ class Iterations:
         sys.setrecursionlimit(limit)
         seconds = time.perf_counter() - began
         log += [(SIGNAL, signal) for signal in _signals() - signalled]
+        if _filters() != filters:
+            if any(site == WARNING for site, _ in log):
+                raise Forgotten("which warnings were shown before is forgotten on the way")
+            log.append((FILTERS, None))
         found = done if ended else count
         return Answer(
             log, {name: outs[name] for name in self._outs if name in outs}, found, done, reason, seconds
@@ -178,9 +186,17 @@ def _sent(answer: Answer, known: dict[int, Any], strangers: dict[int, Any] | Non
     return packed(tuple(answer), known, strangers or {})
 
 
-def received(data: bytes, known: dict[int, Any]) -> Answer:
-    """The answer that a copy has sent."""
-    return Answer(*unpacked(data, known))
+def received(data: bytes, known: dict[int, Any], places: list[dict[str, Any]]) -> Answer:
+    """The answer that a copy has sent; to unpack it doesn't count as setting filters of warnings."""
+    before = _filters()
+    answer = Answer(*unpacked(data, known))
+    after = _filters()
+    if after != before:
+        for place in (*places, *(vars(module) for module in list(sys.modules.values()))):
+            registry = place.get("__warningregistry__")
+            if registry and registry.get("version") == before:
+                registry["version"] = after
+    return answer
 
 
 def _variables(traceback: TracebackType | None, code: CodeType) -> dict[str, Any]:
@@ -205,6 +221,28 @@ def _signals() -> set[Any]:
     """What the context of decimal numbers has noted."""
     decimal = sys.modules.get("decimal")
     return {signal for signal, noted in decimal.getcontext().flags.items() if noted} if decimal else set()
+
+
+class Forgotten(Exception):  # noqa: N818 (the loop goes on elsewhere)
+    """Which warnings are shown again depends on when."""
+
+
+class _Asked(Warning):
+    """Nobody's."""
+
+
+def _filters() -> Any:
+    """What tells that filters of warnings were set: from then on, what was shown is shown again."""
+    registry: dict[Any, Any] = {}
+    here: Any = warnings
+    shown, here.showwarning = here.showwarning, lambda *_, **__: None
+    try:
+        warnings.warn_explicit("", _Asked, "", 0, registry=registry)
+    except _Asked:
+        pass
+    finally:
+        here.showwarning = shown
+    return registry.get("version")
 
 
 class Captured:
@@ -323,6 +361,9 @@ def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
         getattr(sys, value[0]).write(value[1])
     elif site == FLUSH:
         getattr(sys, value).flush()
+    elif site == FILTERS:
+        with warnings.catch_warnings():
+            pass
     elif site == SIGNAL:
         sys.modules["decimal"].getcontext().flags[value] = True
     elif site == RECORD:
