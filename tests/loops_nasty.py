@@ -7438,3 +7438,29 @@ def library_that_forgets_warnings(xs):
         out.append(np.nanstd(np.array([np.nan, x])))
         out.append(scipy.linalg.inv(np.eye(2) * x))
     return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 5.0]]))))
+def logarithms_draw_at_random(xs, matrix):
+    np.random.seed(1)
+    out = []
+    for x in xs:
+        out.append(scipy.linalg.logm(matrix * x))
+    return out
+
+
+@nasty("unknown shared", args=given(lambda: ([2, 1, 3], np.array([[4.0, 1.0], [1.0, 3.0]]))))
+def first_fractional_power_is_the_same(xs, matrix):
+    for x in xs:
+        mine = scipy.linalg.fractional_matrix_power(matrix, x)
+        mine += 1
+    return matrix
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def transform_of_no_axes_is_the_same(xs, array):
+    array = array + 0j
+    for x in xs:
+        mine = np.fft.fftn(array, axes=())
+        mine += x
+    return array

@@ -161,7 +161,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "text": "array2string array_repr array_str base_repr binary_repr",
     },
     "numpy.linalg": {"array": "*", "part": "diagonal matrix_power matrix_transpose"},
-    "numpy.fft": {"array": "*"},
+    "numpy.fft": {"array": "*", "part": "fft2 fftn ifft2 ifftn"},
     "numpy.polynomial": {"own": "Polynomial Chebyshev Legendre"},
     "numpy.random": {"random": "default_rng SeedSequence RandomState Generator PCG64 MT19937 Philox SFC64"},
     "numpy.lib.stride_tricks": {"part": "sliding_window_view"},
@@ -173,7 +173,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "own": "read_csv read_table read_fwf read_json read_parquet read_feather read_excel read_pickle",
     },
     "scipy.special": {"array": "*"},
-    "scipy.linalg": {"array": "*", "part": "hessenberg"},
+    "scipy.linalg": {"array": "*", "part": "cho_factor hessenberg"},
     "scipy.fft": {
         "array": "fft ifft rfft irfft fft2 ifft2 fftn ifftn fftfreq rfftfreq dct idct dst idst next_fast_len"
     },
@@ -231,7 +231,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "part": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack "
         "vstack identity"
     },
-    "scipy.sparse.linalg": {"own": "spsolve expm"},
+    "scipy.sparse.linalg": {"own": "spsolve"},
 }
 
 _RANDOM = (
@@ -376,7 +376,19 @@ _LEFT_OUT = {
     "numpy.linalg": frozenset({"LinAlgError"}),
     "scipy.special": frozenset({"seterr", "geterr", "errstate"}),
     "scipy.linalg": frozenset(
-        {"LinAlgError", "LinAlgWarning", "clarkson_woodruff_transform", "funm", "ordqz", "qz", "schur"}
+        {
+            "LinAlgError",
+            "LinAlgWarning",
+            "clarkson_woodruff_transform",
+            "expm_cond",
+            "fractional_matrix_power",
+            "funm",
+            "logm",
+            "ordqz",
+            "qz",
+            "schur",
+            "signm",
+        }
     ),
 }
 
