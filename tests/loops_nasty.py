@@ -7464,3 +7464,11 @@ def transform_of_no_axes_is_the_same(xs, array):
         mine = np.fft.fftn(array, axes=())
         mine += x
     return array
+
+
+@nasty("shared", args=given(lambda: (XS, pd.Series([1.0, 2.0]))))
+def clipped_at_nothing_is_the_same(xs, series):
+    for x in xs:
+        mine = series.clip()
+        mine.iloc[0] = x
+    return series

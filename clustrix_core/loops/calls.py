@@ -270,13 +270,13 @@ _METHODS: dict[str, str] = {
     "duplicated eq fit floordiv ge gt isf isin isna isnull kurt le logcdf logpdf lt mad mean memory_usage "
     "mod ne nonzero notna notnull nunique pct_change pdf pmf ppf ptp quantile rank round searchsorted sem "
     "sf skew std todense toarray trace var",
-    "filled": "clip cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! "
+    "filled": "cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! "
     "assign! bfill combine_first cummax cummin describe diff div divide drop drop_duplicates dropna ewm "
     "expanding explode ffill fillna idxmax idxmin interpolate join map! median melt merge mode mul "
     "multiply nlargest nsmallest pivot pivot_table pow radd reindex rename! reset_index rolling set_index "
     "shift size sort_index sort_values stack sub transform! truediv unique unstack value_counts where "
     "to_records resample dt tail_sum filter! get_group flatten",
-    "view": "astype conjugate ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! "
+    "view": "astype clip conjugate ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! "
     "iterrows itertuples to_frame pipe! loc to_numpy xs",
     # Those that change what they are called on.
     "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! "
