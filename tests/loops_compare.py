@@ -123,7 +123,7 @@ class _Describer:
         base: Any = value
         while isinstance(base, np.ndarray) and base.base is not None:
             base = base.base
-        yield (str(value.dtype), value.shape, value.flags.writeable)
+        yield (str(value.dtype), value.shape, value.strides, str(value.flags))
         yield ("memory", self._memory.setdefault(id(base), len(self._numbers)))
         self._kept.append(base)
         yield [self.describe(item) for item in value.ravel()] if value.dtype == object else value.tobytes()

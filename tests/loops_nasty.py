@@ -48,6 +48,8 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import scipy.linalg
+import scipy.ndimage
+import scipy.optimize
 import scipy.signal
 import scipy.sparse
 from loops_cases import EITHER, INSIDE, SPLIT, Case, registry
@@ -7620,6 +7622,55 @@ def filled_at_two_depths(xs, outer):
 def bound_of_a_slice(xs, shared):
     for x in xs:
         mine = slice(shared).stop
+
+
+# --- Libraries and files, as researchers use them ---------------------------------------------------------------------
+
+
+@nasty("shared", args=given(lambda: (XS, np.zeros(2), np.zeros(2))))
+def results_into_a_tuple(xs, one, two):
+    for x in xs:
+        np.modf(np.array([x + 0.5, 1.25]), out=(one, two))
+    return one, two
+
+
+@nasty("shared", args=given(lambda: (XS, np.zeros(2))))
+def results_into_a_named_tuple(xs, array):
+    out = []
+    for x in xs:
+        where = (array,)
+        np.add(np.ones(2), x, out=where)
+        out.append(x)
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([3.0, 1.0, 2.0, 0.0]))))
+def overwrites_what_is_given_by_name(xs, array):
+    out = []
+    for x in xs:
+        out.append(np.median(a=array, overwrite_input=True) * x)
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([[3.0, 1.0, 2.0], [9.0, 8.0, 7.0]]))))
+def detrends_what_is_given_by_name(xs, array):
+    return [scipy.signal.detrend(data=array, overwrite_data=True) * x for x in xs]
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([3.0, 1.0, 2.0]))))
+def series_around_an_array_by_name(xs, array):
+    out = []
+    for x in xs:
+        mine = pd.Series(data=array, copy=False)
+        mine.iloc[0] = x
+        out.append(mine.sum())
+    return out
+
+
+@nasty("shared", args=given(lambda: (XS, [1])))
+def sum_of_nothing_from_a_list_by_name(xs, shared):
+    for x in xs:
+        mine = sum([], start=shared)
         mine.append(x)
     return shared
 
@@ -7694,3 +7745,312 @@ def updated_by_a_keyword_and_changed(xs):
         own.append(1)
         mine["b"] = 9
     return table, other
+
+
+@nasty("shared", args=given(lambda: (XS, np.arange(6.0).reshape(2, 3), np.zeros((2, 3)))))
+def distances_into_an_array(xs, array, distances):
+    for x in xs:
+        scipy.ndimage.distance_transform_edt(array > x, distances=distances)
+    return distances
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def fixed_point_is_the_same(xs, array):
+    for x in xs:
+        mine = scipy.optimize.fixed_point(lambda v: v, array, method="iteration")
+        mine += x
+    return array
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def gradient_along_a_random_line(xs):
+    np.random.seed(1)
+    out = []
+    for x in xs:
+        start = np.array([1.0, 2.0])
+        out.append(
+            scipy.optimize.check_grad(lambda v: (v**3).sum(), lambda v: 3.1 * v**2, start, direction="random")
+            * x
+        )
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (np.random.SeedSequence(5).spawn(3),)))
+def seeds_spawn_through_generators(seeds):
+    out = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        (child,) = rng.spawn(1)
+        out.append(child.random())
+    return out, [seed.n_children_spawned for seed in seeds]
+
+
+@nasty(EITHER, args=given(lambda: ([np.random.SeedSequence(5)] * 3,)))
+def one_seed_spawns_through_generators(seeds):
+    return [np.random.default_rng(seed).spawn(1)[0].random() for seed in seeds]
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.ma.array([1.0, 2.0, 3.0]))))
+def masked_arrays_kept(xs, array):
+    out = []
+    for x in xs:
+        out.append(array * x)
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS, np.eye(2).view(np.matrix))))
+def columns_of_a_matrix_kept(xs, matrix):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        out = []
+        for _ in xs:
+            out.append(matrix[:, 1])
+        matrix[0, 1] = 77
+    return [np.array(one) for one in out]
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.rec.array([(1, 2.0), (3, 4.0)], dtype=[("a", int), ("b", float)]))))
+def fields_of_records_kept(xs, records):
+    out = []
+    for _ in xs:
+        out.append(records.b)
+    records.b[0] = 77
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def matrix_around_an_array_kept(xs):
+    out = []
+    for x in xs:
+        array = np.arange(4.0) + x
+        out.append((array, array.view(np.matrix)))
+    out[-1][0][0] = 77
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def windows_kept(xs):
+    out = []
+    for x in xs:
+        out.append(np.lib.stride_tricks.sliding_window_view(np.arange(6.0) * x, 3, writeable=True))
+    out[-1][0, 1] = 77
+    return out
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (XS,)))
+def bytes_and_their_array_kept(xs):
+    out = []
+    for x in xs:
+        data = bytearray([x, 2, 3])
+        out.append((data, np.frombuffer(data, "u1")))
+    out[-1][1][0] = 77
+    return [(bytes(data), array) for data, array in out]
+
+
+@nasty(SPLIT, args=given(lambda: (XS,)))
+def bytes_in_another_order(xs):
+    out = []
+    for x in xs:
+        out.append(np.arange(x).astype(">i4"))
+    return out
+
+
+def unordered_matrix():
+    items = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array([2, 0, 1, 1, 0]), np.array([0, 2, 4, 5])
+    return scipy.sparse.csr_matrix(items, shape=(3, 3))
+
+
+@nasty(EITHER, args=given(lambda: (XS, unordered_matrix())))
+def sparse_matrix_is_put_in_order(xs, matrix):
+    out = []
+    for x in xs:
+        out.append(matrix.max() * x)
+    return out
+
+
+@nasty("world", args=given(lambda: (XS,)))
+def asks_how_large_a_file_is(xs):
+    out = []
+    for x in xs:
+        try:
+            size = os.path.getsize("f3.txt")
+        except OSError:
+            size = -1
+        with open(f"f{x}.txt", "w") as file:
+            file.write("x" * x)
+        out.append(size)
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: (XS,)))
+def file_in_no_encoding(xs):
+    out = []
+    for x in xs:
+        try:
+            with open(f"f{x}.txt", "w", encoding="no such encoding") as file:
+                file.write("x")
+        except LookupError:
+            out.append(x)
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: (XS,)))
+def file_by_the_name_of_a_folder(xs):
+    out = []
+    for x in xs:
+        try:
+            with open(f"f{x}.txt/", "w") as file:
+                file.write("x")
+        except OSError as error:
+            out.append(type(error).__name__)
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: (XS,)))
+def file_through_a_missing_folder(xs):
+    out = []
+    for x in xs:
+        try:
+            with open(f"missing/../f{x}.txt", "w") as file:
+                file.write("x")
+        except OSError as error:
+            out.append(type(error).__name__)
+    return out
+
+
+def folder_behind_a_link(here):
+    pathlib.Path("a/b").mkdir(parents=True)
+    pathlib.Path("link").symlink_to("a/b")
+    return (XS,)
+
+
+@nasty(SPLIT, args=folder_behind_a_link)
+def file_above_a_linked_folder(xs):
+    for x in xs:
+        with open(f"link/../f{x}.txt", "w") as file:
+            file.write("x")
+
+
+def opened_by_number(here):
+    pathlib.Path("lines.txt").write_text("one\ntwo\nsix\n")
+    number = os.open("lines.txt", os.O_RDONLY)
+    os.dup2(number, 250)
+    os.close(number)
+    return ([250, 250, 250],)
+
+
+@nasty(SPLIT, args=opened_by_number)
+def file_by_its_number(numbers):
+    out = []
+    for number in numbers:
+        file = open(number, "rb", buffering=0, closefd=False)
+        out.append(file.read(4))
+    return out
+
+
+def one_growing_list():
+    row = []
+    for number in range(4):
+        row.append(number)
+        yield row
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_what_a_generator_holds_on_to(xs):
+    out = []
+    for row in one_growing_list():
+        out.append(row)
+    return out
+
+
+def views_of_one_array():
+    array = np.zeros(4)
+    for number in range(4):
+        array[number] = number
+        yield array[number:]
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_views_of_what_a_generator_changes(xs):
+    out = []
+    for row in views_of_one_array():
+        out.append(row[:2])
+    return out
+
+
+def few_lists():
+    rows = [[0], [1]]
+    for number in range(4):
+        yield rows[number % 2]
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def keeps_what_a_generator_gives_twice(xs):
+    out = []
+    for row in few_lists():
+        out.append({"row": row})
+    out[0]["row"].append(77)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (pd.DataFrame({"g": ["a", "b", "a"], "x": [1.0, 2.0, 3.0]}),)))
+def rows_of_one_array(frame):
+    out = []
+    for _, row in frame[["x"]].iterrows():
+        out.append(row)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, pd.DataFrame({"g": ["a", "b"]}))))
+def results_that_forget_warnings(xs, frame):
+    out = []
+    for _ in xs:
+        mine = frame.copy()
+        mine.newer = [1]
+        out.append(mine)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS,)))
+def library_that_forgets_warnings(xs):
+    out = []
+    for x in xs:
+        if x % 2:
+            out.append(np.array([1.0, x]) / 0)
+        out.append(np.nanstd(np.array([np.nan, x])))
+        out.append(scipy.linalg.inv(np.eye(2) * x))
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (XS, np.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 5.0]]))))
+def logarithms_draw_at_random(xs, matrix):
+    np.random.seed(1)
+    out = []
+    for x in xs:
+        out.append(scipy.linalg.logm(matrix * x))
+    return out
+
+
+@nasty("unknown shared", args=given(lambda: ([2, 1, 3], np.array([[4.0, 1.0], [1.0, 3.0]]))))
+def first_fractional_power_is_the_same(xs, matrix):
+    for x in xs:
+        mine = scipy.linalg.fractional_matrix_power(matrix, x)
+        mine += 1
+    return matrix
+
+
+@nasty("shared", args=given(lambda: (XS, np.array([1.0, 2.0]))))
+def transform_of_no_axes_is_the_same(xs, array):
+    array = array + 0j
+    for x in xs:
+        mine = np.fft.fftn(array, axes=())
+        mine += x
+    return array
+
+
+@nasty("shared", args=given(lambda: (XS, pd.Series([1.0, 2.0]))))
+def clipped_at_nothing_is_the_same(xs, series):
+    for x in xs:
+        mine = series.clip()
+        mine.iloc[0] = x
+    return series

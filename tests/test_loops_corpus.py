@@ -84,7 +84,7 @@ def check_verdicts(case: Case) -> None:
 def run(corpus: str, name: str, here: Path, split: bool) -> dict[str, Any]:
     """As if nothing had run before: the module and the folder are new."""
     for left in sorted(here.rglob("*"), reverse=True):
-        left.rmdir() if left.is_dir() else left.unlink()
+        left.rmdir() if left.is_dir() and not left.is_symlink() else left.unlink()
     os.chdir(here)
     module = fresh(corpus)
     case = module.CASES[name]

@@ -237,9 +237,9 @@ def test_arrays_keep_their_memory_and_its_order() -> None:
 
 
 def test_what_comes_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def received(data: bytes, known: Any) -> Any:
+    def received(data: bytes, *rest: Any) -> Any:
         sizes.append(len(data))
-        return original(data, known)
+        return original(data, *rest)
 
     sizes: list[int] = []
     original = execution.received
@@ -253,9 +253,9 @@ def test_a_loop_whose_header_does_the_work_stays_here(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def received(
-        data: bytes, known: Any
+        data: bytes, *rest: Any
     ) -> Any:  # one copy may be so quick that the other hardly does anything
-        answer = original(data, known)
+        answer = original(data, *rest)
         return answer._replace(before=1000 * answer.before)
 
     original = execution.received

@@ -52,6 +52,8 @@ _PERHAPS_GIVEN = frozenset({
     "float16", "float32", "float64", "complex64", "complex128", "intp", "longdouble",
 })  # fmt: skip
 """What these of NumPy give may be an array that they are given, or a view of it."""
+_FILLED = frozenset({"distances", "indices"})
+"""What `scipy.ndimage` calls the arrays that it fills, besides `output`."""
 LOGGING = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
@@ -195,7 +197,7 @@ class Calls(Files, Expressions):
         if name == "print" and module == "builtins":
             self._check_print(keywords, at)
             return self.output()
-        if name in calls.READS_STATUS or name in ("glob", "iglob", "listdir", "walk"):
+        if name in calls.LOOKS:
             self.facts.looks = True
         parameters = _parameters(live)
         if "*" in keywords and _stars_tell(parameters):
@@ -231,13 +233,15 @@ class Calls(Files, Expressions):
             return args[0]
         if name == "type" and module == "builtins":
             return Value()
+        if known.result == "random":
+            return Value(OWN if all(value.kind in calls.IMMUTABLE for value in args) else OUTER, "random")
         if module == "numpy" and known.result in ("array", "filled"):
             return self._array(name, known, args, keywords, at, shares, own)
         if name in ("Series", "DataFrame", "Index", "Categorical") and module == "pandas":
             shares = shares or self._may_share(args, keywords, at)
         result = self.result_of(known, args, keywords, own)
         shares = shares or (name == "sum" and module == "builtins" and len(args) + len(keywords) > 1)
-        return Value(SHARED) if shares and least(args) != OWN else result
+        return Value(SHARED) if shares and least([*args, *keywords.values()]) != OWN else result
 
     def _is_computed(self, method: str, args: list[Value]) -> bool:
         """Whether a class of the user's computes what a function gives."""
@@ -371,10 +375,11 @@ class Calls(Files, Expressions):
     ) -> bool:
         """Refuse what changes arguments; say whether the result may share memory with them."""
         shares = False
+        everything = [*args, *(value for _, value, _ in given)]
         for keyword, value, node in given:
             stated = _constant(node)
-            if keyword in ("out", "output"):
-                if value.own == SHARED and value.kind not in ("none", "text", "class"):
+            if keyword in ("out", "output") or (keyword in _FILLED and module == "scipy.ndimage"):
+                if not _may_be_filled(value):
                     raise self.refuse(
                         "mutates-shared",
                         keyword,
@@ -384,7 +389,7 @@ class Calls(Files, Expressions):
                     )
                 self.note_change(value)
             elif keyword.startswith("overwrite"):
-                if stated is not False and least(args) != OWN:
+                if stated is not False and least(everything) != OWN:
                     raise self.refuse(
                         "mutates-shared", keyword, f"{name} changes its argument", f"leave out {keyword}=", at
                     )
@@ -520,6 +525,15 @@ def _bound_to(owner: Any) -> Value:
     if known.live is UNKNOWN and not is_library(type(owner).__module__):
         return Value(SHARED, "instance", type(owner))
     return known
+
+
+def _may_be_filled(value: Value) -> bool:
+    """Whether results may be written into something: an array of the code's own, or what is none."""
+    return (
+        value.own == OWN
+        or value.kind in ("none", "text", "class")
+        or (value.own, value.kind) == (OUTER, "array")
+    )
 
 
 def is_ufunc(live: Any) -> bool:

@@ -161,7 +161,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "text": "array2string array_repr array_str base_repr binary_repr",
     },
     "numpy.linalg": {"array": "*", "part": "diagonal matrix_power matrix_transpose"},
-    "numpy.fft": {"array": "*"},
+    "numpy.fft": {"array": "*", "part": "fft2 fftn ifft2 ifftn"},
     "numpy.polynomial": {"own": "Polynomial Chebyshev Legendre"},
     "numpy.random": {"random": "default_rng SeedSequence RandomState Generator PCG64 MT19937 Philox SFC64"},
     "numpy.lib.stride_tricks": {"part": "sliding_window_view"},
@@ -173,7 +173,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "own": "read_csv read_table read_fwf read_json read_parquet read_feather read_excel read_pickle",
     },
     "scipy.special": {"array": "*"},
-    "scipy.linalg": {"array": "*", "part": "hessenberg"},
+    "scipy.linalg": {"array": "*", "part": "cho_factor hessenberg"},
     "scipy.fft": {
         "array": "fft ifft rfft irfft fft2 ifft2 fftn ifftn fftfreq rfftfreq dct idct dst idst next_fast_len"
     },
@@ -207,7 +207,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "ttest_rel variation wasserstein_distance wilcoxon zscore jarque_bera binomtest boxcox",
     },
     "scipy.optimize": {
-        "own": "approx_fprime! bisect! brenth! brentq! check_grad! curve_fit! fixed_point! fmin! "
+        "own": "approx_fprime! bisect! brenth! brentq! curve_fit! fmin! "
         "fmin_bfgs! fmin_cg! fmin_l_bfgs_b! fmin_powell! fsolve! least_squares! leastsq! "
         "linear_sum_assignment linprog lsq_linear minimize! minimize_scalar! newton! nnls ridder! root! "
         "root_scalar! toms748! brent! golden! brute!",
@@ -231,7 +231,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "part": "bmat coo_matrix csc_matrix csr_matrix coo_array csc_array csr_array diags eye hstack "
         "vstack identity"
     },
-    "scipy.sparse.linalg": {"own": "spsolve expm"},
+    "scipy.sparse.linalg": {"own": "spsolve"},
 }
 
 _RANDOM = (
@@ -270,13 +270,13 @@ _METHODS: dict[str, str] = {
     "duplicated eq fit floordiv ge gt isf isin isna isnull kurt le logcdf logpdf lt mad mean memory_usage "
     "mod ne nonzero notna notnull nunique pct_change pdf pmf ppf ptp quantile rank round searchsorted sem "
     "sf skew std todense toarray trace var",
-    "filled": "clip cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! "
+    "filled": "cumprod cumsum dot max min prod repeat sum take abs apply! applymap! agg! aggregate! "
     "assign! bfill combine_first cummax cummin describe diff div divide drop drop_duplicates dropna ewm "
     "expanding explode ffill fillna idxmax idxmin interpolate join map! median melt merge mode mul "
     "multiply nlargest nsmallest pivot pivot_table pow radd reindex rename! reset_index rolling set_index "
     "shift size sort_index sort_values stack sub transform! truediv unique unstack value_counts where "
     "to_records resample dt tail_sum filter! get_group flatten",
-    "view": "astype conjugate ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! "
+    "view": "astype clip conjugate ravel reshape squeeze swapaxes transpose diagonal view head tail groupby! "
     "iterrows itertuples to_frame pipe! loc to_numpy xs",
     # Those that change what they are called on.
     "none~": "append appendleft extend extendleft insert add update discard remove clear reverse sort! "
@@ -287,9 +287,13 @@ _METHODS: dict[str, str] = {
     "own~": _RANDOM,
 }
 
-READS_STATUS = frozenset(
-    {"exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink"}
-)
+# These tell which files there are, and how they are.
+LOOKS = frozenset({
+    "exists", "is_file", "is_dir", "isfile", "isdir", "islink", "stat", "lexists", "is_symlink", "getmtime",
+    "getsize", "realpath", "resolve", "glob", "iglob", "rglob", "listdir", "iterdir", "walk", "cluster_ls",
+    "cluster_find", "cluster_stat", "cluster_exists", "cluster_isdir", "cluster_isfile", "cluster_glob",
+    "cluster_du", "cluster_count_files", "cluster_readlink",
+})  # fmt: skip
 
 # What is known to be in the way, and why.
 IN_THE_WAY: dict[str, tuple[str, str]] = {
@@ -372,7 +376,19 @@ _LEFT_OUT = {
     "numpy.linalg": frozenset({"LinAlgError"}),
     "scipy.special": frozenset({"seterr", "geterr", "errstate"}),
     "scipy.linalg": frozenset(
-        {"LinAlgError", "LinAlgWarning", "clarkson_woodruff_transform", "funm", "ordqz", "qz", "schur"}
+        {
+            "LinAlgError",
+            "LinAlgWarning",
+            "clarkson_woodruff_transform",
+            "expm_cond",
+            "fractional_matrix_power",
+            "funm",
+            "logm",
+            "ordqz",
+            "qz",
+            "schur",
+            "signm",
+        }
     ),
 }
 

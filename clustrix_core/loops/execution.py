@@ -514,6 +514,7 @@ class Run:
             self._staged,
             self._depth,
             self._loop.verdict.kind,
+            any(type(leaf) not in _SEQUENCES and not _is_array(leaf) for leaf in self._leaves),
         )
         return Copies(work)
 
@@ -549,7 +550,7 @@ class Run:
         began = time.perf_counter()
         with copies.undisturbed():
             try:
-                answer = received(order.data, self._known)
+                answer = received(order.data, self._known, self._part.places)
             except Exception as error:
                 reason = f"{ABANDONED}: {type(error).__name__}: {error}"
                 answer = Answer([], {}, order.count, 0, reason, 0.0)
@@ -639,7 +640,7 @@ class Run:
         data = made.ask(made.all[which], start, stop)
         if data is None:
             raise LoopError(f"{self._part.name}: a process that worked on it has died")
-        return received(data, self._known)
+        return received(data, self._known, self._part.places)
 
     def _compare(self, first: int, one: Answer, other: Answer) -> None:
         from clustrix_core.loops.comparing import difference

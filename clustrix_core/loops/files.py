@@ -92,23 +92,28 @@ class Staged:
                 raise Trouble
 
         sys.addaudithook(hook)
-        if self._writes:
-            self._open_beside(log, refuse)
+        self._open_beside(log, refuse)
 
     def _open_beside(self, log: Callable[[int, Any], None], refuse: Callable[[str], None]) -> None:
         original: Any = io.open
         numbers = itertools.count()
-        assert self._record is not None
-        record = self._record.fileno()
+        record = self._record.fileno() if self._record is not None else -1
 
         def opening(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+            if isinstance(file, int):  # where it stands is for all processes the same
+                refuse("a file is opened by its number")
+                raise Trouble
             if (
-                not set(mode) & set("wx")
+                not self._writes
+                or not set(mode) & set("wx")
                 or not isinstance(file, (str, bytes, os.PathLike))
                 or "opener" in options
             ):
                 return original(file, mode, *args, **options)
-            folder, name = os.path.split(os.path.abspath(os.fsdecode(file)))
+            folder, name = os.path.split(os.path.join(os.getcwd(), os.fsdecode(file)))
+            if name in ("", os.curdir, os.pardir) or not os.path.isdir(folder):
+                refuse("a file can't be written")
+                raise Trouble
             path = os.path.join(os.path.realpath(folder), name)
             beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(numbers)}")
 
@@ -123,6 +128,9 @@ class Staged:
             self._mine = True
             try:
                 opened = original(file, mode, *args, **options, opener=opened_beside)
+            except Exception:  # the original's leaves an empty file behind
+                refuse("a file can't be written")
+                raise Trouble from None
             finally:
                 self._mine = False
             log(WRITTEN, (path, beside))

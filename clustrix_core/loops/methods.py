@@ -73,7 +73,7 @@ class Methods(Calls):
         function: ast.Attribute,
     ) -> None:
         """Names that mean different things: of which object, its arguments tell."""
-        if name in calls.READS_STATUS or name in ("iterdir", "glob", "rglob"):
+        if name in calls.LOOKS:
             self.facts.looks = True
         if name == "sample" and "random_state" not in keywords and base.kind != "random":
             raise self.refuse(
@@ -89,6 +89,14 @@ class Methods(Calls):
                 "random-state",
                 shared,
                 f"{shared} draws on where the iteration before has ended",
+                SEED_EACH,
+                node,
+            )
+        if name == "spawn" and base.own != OWN:
+            raise self.refuse(
+                "random-state",
+                spelled(function.value),
+                f"what {spelled(function)} gives depends on what its seed gave before",
                 SEED_EACH,
                 node,
             )

@@ -231,6 +231,8 @@ class Reach:
             raise Unfit(f"a {kind.__name__} would be the same in all iterations")
         if root not in _LIBRARIES or hasattr(kind, "__next__") or kind.__qualname__ in _CHANGED_BY_USE:
             raise Unfit(f"nobody knows whether {kind.__qualname__} objects are safe to share")
+        if kind.__module__.startswith("scipy.sparse.") and not _is_in_order(value):
+            raise Unfit(f"SciPy may put the items of a {kind.__qualname__} in order when it uses them")
         return self._inside(value)
 
     def _inside(self, value: Any) -> list[Any]:
@@ -332,6 +334,12 @@ def _bound_to(function: Any) -> list[Any]:
     return [] if owner is None or isinstance(owner, (type, types.ModuleType)) else [owner]
 
 
+def _is_in_order(matrix: Any) -> bool:
+    """Whether it is known of a sparse matrix already; to ask it would change it."""
+    known = getattr(matrix, "__dict__", {})
+    return known.get("_has_canonical_format") is True or known.get("has_canonical_format") is True
+
+
 def is_array(value: Any) -> bool:
     return any(cls.__name__ == "ndarray" and cls.__module__ == "numpy" for cls in type(value).__mro__)
 
@@ -359,6 +367,25 @@ def _globals_of(code: types.CodeType) -> frozenset[str]:
     return frozenset(
         names.union(*(_globals_of(one) for one in code.co_consts if type(one) is types.CodeType))
     )
+
+
+def add_reached(item: Any, known: dict[int, Any], found: dict[int, Any]) -> None:
+    """Find what can change of an item, and isn't known."""
+    waiting = [item]
+    while waiting:
+        value = waiting.pop()
+        kind = type(value)
+        if kind in ATOMS or isinstance(value, _OPAQUE) or id(value) in known or id(value) in found:
+            continue
+        if kind.__module__.partition(".")[0] in _IMMUTABLE - {"numpy", "pandas"}:
+            continue
+        if kind is not tuple:
+            found[id(value)] = value
+        elif not value:
+            continue
+        waiting += gc.get_referents(value)
+        if is_array(value):
+            waiting.append(value.base)
 
 
 def behind_iterators(header: Any) -> list[Any]:

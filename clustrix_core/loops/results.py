@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from clustrix_core.loops.classes import is_generated
-from clustrix_core.loops.reach import ATOMS
+from clustrix_core.loops.reach import ATOMS, is_array
 from clustrix_core.loops.source import is_library
 
 _NUMBERS = frozenset({float, complex})
@@ -25,16 +25,21 @@ class Abandoned(Exception):  # noqa: N818 (the loop goes on elsewhere)
     """Something wouldn't be there what it is here."""
 
 
-def packed(value: Any, known: dict[int, Any]) -> bytes:
+def packed(value: Any, known: dict[int, Any], strangers: dict[int, Any]) -> bytes:
     """Something that is new, as bytes; what is known travels as its address.
+
+    Args:
+        value: the thing.
+        known: what there is on the other side, too.
+        strangers: what isn't there, and may come again.
 
     Raises:
         Abandoned: it wouldn't be the same.
     """
-    if _is_plain(value, known):
+    if not strangers and _is_plain(value, known):
         return pickle.dumps(value, _PROTOCOL)
     buffer = io.BytesIO()
-    _Packer(buffer, known).dump(value)
+    _Packer(buffer, known, strangers).dump(value)
     return buffer.getvalue()
 
 
@@ -62,9 +67,9 @@ def _is_plain(value: Any, known: dict[int, Any]) -> bool:
 
 
 class _Packer(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, known: dict[int, Any]) -> None:
+    def __init__(self, file: io.BytesIO, known: dict[int, Any], strangers: dict[int, Any]) -> None:
         super().__init__(file, _PROTOCOL)
-        self._known = known
+        self._known, self._strangers = known, strangers
         self._owners: dict[int, Any] = {}  # of the memory of arrays
         self._tabled: dict[int, Any] = {}  # of that of tables
         self._indexed: dict[int, Any] = {}  # of that of their indexes
@@ -73,11 +78,16 @@ class _Packer(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
         if id(obj) in self._known:
             return id(obj)
+        self._check_stranger(obj)
         if type(obj) is float and obj != obj:  # lists find it by what it is
             return id(obj), struct.pack("<d", obj)
         if type(obj) in (set, frozenset) and list(type(obj)(list(obj))) != list(obj):
             raise Abandoned("the order of a set would be another")
         return None
+
+    def _check_stranger(self, obj: Any) -> None:
+        if id(obj) in self._strangers:
+            raise Abandoned("what is gone through may hold on to a result, and give it again")
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -87,6 +97,8 @@ class _Packer(pickle.Pickler):
             raise Abandoned("an iterator would be another")
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(obj)
+        if is_array(obj):
+            raise Abandoned(f"a {kind.__name__} would no longer be what it is around its array")
         if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
             raise Abandoned("a record would no longer be part of its array")
         if kind.__module__.startswith("pandas."):
@@ -99,7 +111,10 @@ class _Packer(pickle.Pickler):
 
     def _array(self, array: Any) -> Any:
         """An array that shares its memory with another, or lies in it in an odd order, stays like that."""
+        if not array.dtype.isnative:
+            raise Abandoned("the bytes of an array would be in another order")
         owner = _owner(array)
+        self._check_stranger(owner)
         if id(owner) in self._tabled and id(array) not in self._tabled:
             raise Abandoned("an array would no longer share the memory of a table")
         self._owners[id(owner)] = owner
@@ -113,10 +128,10 @@ class _Packer(pickle.Pickler):
                 array.transpose(order).copy("C"),
                 [order.index(axis) for axis in range(array.ndim)],
             )
-        if type(owner) is not type(array):
-            if id(owner) in self._known or not array.flags.writeable:
-                raise Abandoned("the result is a view of what was there before")
-            return NotImplemented
+        if type(owner) is not type(array) or (array.size and 0 in array.strides):
+            raise Abandoned(
+                "an array is a view of something that isn't one, or spread over too little memory"
+            )
         place = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         return _view, (owner, array.dtype, array.shape, place, array.strides, array.flags.writeable)
 
@@ -142,6 +157,8 @@ class _Packer(pickle.Pickler):
                 self._parts[id(value)] = value
                 waiting += [one for one in gc.get_referents(value) if not isinstance(one, type)]
         owners = {id(owner): owner for owner in map(_owner, arrays.values())}
+        for owner in owners.values():
+            self._check_stranger(owner)
         others = [self._tabled] if index else [self._tabled, self._indexed, self._owners, self._known]
         if any(key in other for key in owners for other in others):
             raise Abandoned("a table shares memory with something else")

@@ -18,12 +18,13 @@ from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops.files import Staged, Trouble
-from clustrix_core.loops.reach import ATOMS
+from clustrix_core.loops.reach import ATOMS, add_reached
 from clustrix_core.loops.results import packed, unpacked
 from clustrix_core.loops.source import is_library
 
-OUTPUT, FLUSH, RECORD, WARNING, SIGNAL = -1, -2, -3, -4, -7
-"""The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers."""
+OUTPUT, FLUSH, RECORD, WARNING, SIGNAL, FILTERS = -1, -2, -3, -4, -7, -8
+"""The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers,
+and that warnings which were shown are forgotten."""
 
 ABANDONED = "abandoned"
 """What the reason begins with, if the rest is better done by the original."""
@@ -89,6 +90,7 @@ class Iterations:
         staged: the files that they write.
         depth: of calls, where the original calls what splits the loop.
         kind: of the loop.
+        made: whether what it goes through makes the items as it goes, and may hold on to them.
     """
 
     def __init__(
@@ -101,11 +103,13 @@ class Iterations:
         staged: Staged,
         depth: int,
         kind: str,
+        made: bool,
     ) -> None:
         self._iterate, self._inputs, self._outs, self._known = iterate, inputs, outs, known
         self._items, self._next, self._staged = items, 0, staged
         self._captured: Captured | None = None
         self._depth, self._kind = depth, kind
+        self._made, self._strangers = made, dict[int, Any]()
 
     def __call__(self, start: int, stop: int) -> bytes:
         """Do some, and pack what came of it; `start` isn't before the last `stop`."""
@@ -119,11 +123,14 @@ class Iterations:
             return _sent(Answer([], {}, 0, 0, "", 0.0), {})
         self._next = stop
         before = time.perf_counter() - began
-        answer = self._done(self._captured, stop - start)._replace(before=before)
+        try:
+            answer = self._done(self._captured, stop - start)._replace(before=before)
+        except Forgotten as error:
+            return _sent(Answer([], {}, 0, 0, f"{ABANDONED}: {error}", 0.0), {})
         try:
             if self._staged.left_open():
                 raise OSError("a file is left open")
-            return _sent(answer, self._known)
+            return _sent(answer, self._known, self._strangers)
         except Exception as error:
             answer = answer._replace(
                 log=[], outs={}, done=0, reason=f"{ABANDONED}: {type(error).__name__}: {error}"
@@ -132,6 +139,7 @@ class Iterations:
 
     def _done(self, captured: Captured, count: int) -> Answer:
         log = captured.begin()
+        self._strangers.clear()
         mark, done, ended, reason = 0, -1, False, ""
 
         def feed() -> Iterator[Any]:
@@ -145,6 +153,8 @@ class Iterations:
                     raise Trouble
                 if ended:
                     return
+                if self._made:
+                    add_reached(item, self._known, self._strangers)
                 yield item
                 if captured.trouble:
                     raise Trouble
@@ -156,7 +166,7 @@ class Iterations:
 
         append = hashed if self._kind in ("setcomp", "dictcomp") else log.append
         outs: dict[str, Any] = {}
-        signalled = _signals()
+        signalled, filters = _signals(), _filters()
         began = time.perf_counter()
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(limit + depth() + 1 - self._depth)
@@ -171,19 +181,31 @@ class Iterations:
         sys.setrecursionlimit(limit)
         seconds = time.perf_counter() - began
         log += [(SIGNAL, signal) for signal in _signals() - signalled]
+        if _filters() != filters:
+            if any(site == WARNING for site, _ in log):
+                raise Forgotten("which warnings were shown before is forgotten on the way")
+            log.append((FILTERS, None))
         found = done if ended else count
         return Answer(
             log, {name: outs[name] for name in self._outs if name in outs}, found, done, reason, seconds
         )
 
 
-def _sent(answer: Answer, known: dict[int, Any]) -> bytes:
-    return packed(tuple(answer), known)
+def _sent(answer: Answer, known: dict[int, Any], strangers: dict[int, Any] | None = None) -> bytes:
+    return packed(tuple(answer), known, strangers or {})
 
 
-def received(data: bytes, known: dict[int, Any]) -> Answer:
-    """The answer that a copy has sent."""
-    return Answer(*unpacked(data, known))
+def received(data: bytes, known: dict[int, Any], places: list[dict[str, Any]]) -> Answer:
+    """The answer that a copy has sent; to unpack it doesn't count as setting filters of warnings."""
+    before = _filters()
+    answer = Answer(*unpacked(data, known))
+    after = _filters()
+    if after != before:
+        for place in (*places, *(vars(module) for module in list(sys.modules.values()))):
+            registry = place.get("__warningregistry__")
+            if registry and registry.get("version") == before:
+                registry["version"] = after
+    return answer
 
 
 def _variables(traceback: TracebackType | None, code: CodeType) -> dict[str, Any]:
@@ -208,6 +230,28 @@ def _signals() -> set[Any]:
     """What the context of decimal numbers has noted."""
     decimal = sys.modules.get("decimal")
     return {signal for signal, noted in decimal.getcontext().flags.items() if noted} if decimal else set()
+
+
+class Forgotten(Exception):  # noqa: N818 (the loop goes on elsewhere)
+    """Which warnings are shown again depends on when."""
+
+
+class _Asked(Warning):
+    """Nobody's."""
+
+
+def _filters() -> Any:
+    """What tells that filters of warnings were set: from then on, what was shown is shown again."""
+    registry: dict[Any, Any] = {}
+    here: Any = warnings
+    shown, here.showwarning = here.showwarning, lambda *_, **__: None
+    try:
+        warnings.warn_explicit("", _Asked, "", 0, registry=registry)
+    except _Asked:
+        pass
+    finally:
+        here.showwarning = shown
+    return registry.get("version")
 
 
 class Captured:
@@ -326,6 +370,9 @@ def happen(site: int, value: Any, known: list[dict[str, Any]]) -> None:
         getattr(sys, value[0]).write(value[1])
     elif site == FLUSH:
         getattr(sys, value).flush()
+    elif site == FILTERS:
+        with warnings.catch_warnings():
+            pass
     elif site == SIGNAL:
         sys.modules["decimal"].getcontext().flags[value] = True
     elif site == RECORD:
