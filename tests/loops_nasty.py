@@ -7622,6 +7622,8 @@ def filled_at_two_depths(xs, outer):
 def bound_of_a_slice(xs, shared):
     for x in xs:
         mine = slice(shared).stop
+        mine.append(x)
+    return shared
 
 
 # --- Libraries and files, as researchers use them ---------------------------------------------------------------------
