@@ -166,7 +166,7 @@ def __getattr__(name: str) -> object:
 def _imported(module: str) -> object:
     """Import a module, and what it needs, without looking for garbage meanwhile.
 
-    What pydantic makes stays; the collector would go through it five times, for a tenth of the start-up.
+    What pydantic makes stays; the collector would go through it again and again, for a tenth of the start-up.
     """
     import gc
     from importlib import import_module
@@ -177,6 +177,9 @@ def _imported(module: str) -> object:
         return import_module(module)
     finally:
         if collects:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()  # it is all as old as can be now, and not gone through at once
             gc.enable()
 
 
