@@ -395,6 +395,14 @@ def test_wrong_resources_are_refused_at_once() -> None:
         cluster(options="exclusive")
 
 
+def test_async_functions_are_refused_at_once() -> None:
+    async def waits() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match=r"waits is async, .* a function that calls asyncio\.run"):
+        cluster(waits)
+
+
 # --- cancelling, and coming back
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -38,6 +39,11 @@ class ClusterFunction(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], options: Options) -> None:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__qualname__} is async, and what runs as a job returns its result: put @cluster "
+                "on a function that calls asyncio.run"
+            )
         functools.update_wrapper(self, function)
         self.local, self.options = function, options
 
@@ -251,7 +257,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
         A `ClusterFunction`: calling it runs a job and waits for the result; see `submit`, `map` and `local`.
 
     Raises:
-        TypeError: there is no such option.
+        TypeError: there is no such option, or the function is async.
         ValueError: there is no such environment, no such way to treat loops or tell of them, or no such
             number of cores.
     """
