@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 from contenders import Contender, Operation
@@ -87,7 +88,7 @@ def lengths(count: int) -> list[float]:
 
 
 def lengths_again_and_again(count: int) -> list[float]:
-    return lengths_of(lengths, count)
+    return lengths_of(copied(lengths), count)
 
 
 def split_lengths_again_and_again(count: int) -> list[float]:
@@ -103,6 +104,12 @@ def lengths_of(function: Callable[[int], list[float]], count: int) -> list[float
 def in_parallel(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
     joblib = importlib.import_module("joblib")
     return joblib.Parallel(n_jobs=CORES)(joblib.delayed(function)(*call) for call in calls)  # type: ignore[no-any-return]
+
+
+@cache
+def copied(function: Callable[[int], Any]) -> Callable[[int], Any]:
+    """The same function, made as late as the one that is split: that alone makes it 2 to 6 % slower here."""
+    return FunctionType(function.__code__.replace(), function.__globals__, function.__name__)  # type: ignore[attr-defined]
 
 
 @cache
@@ -131,7 +138,7 @@ OPERATIONS = (
         "a loop of a millisecond, 300 times",
         (
             Contender("clustrix", split_lengths_again_and_again),
-            Contender("as it is written", lengths_again_and_again, SERIAL_AT_MOST),
+            Contender("as it is written, in a copy of its code", lengths_again_and_again, SERIAL_AT_MOST),
         ),
     ),
     Operation(
