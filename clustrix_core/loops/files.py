@@ -118,17 +118,13 @@ class Staged:
             beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(numbers)}")
 
             def opened_beside(_: Any, flags: int) -> int:
-                try:
-                    os.write(record, os.fsencode(beside) + b"\0")
-                    return os.open(beside, flags, 0o666)
-                except OSError:  # the original's has another text, or there is none
-                    refuse("a file can't be written")
-                    raise Trouble from None
+                os.write(record, os.fsencode(beside) + b"\0")
+                return os.open(beside, flags, 0o666)
 
             self._mine = True
             try:
                 opened = original(file, mode, *args, **options, opener=opened_beside)
-            except Exception:  # the original's leaves an empty file behind
+            except Exception:  # the original's has another text, and may leave an empty file behind
                 refuse("a file can't be written")
                 raise Trouble from None
             finally:
