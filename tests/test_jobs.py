@@ -17,6 +17,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as WaitedInVainError  # Python's own from 3.11 on
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -1061,7 +1062,7 @@ def test_an_executor() -> None:
         assert (job.result(90), other.result(90)) == (8, 10)
         assert {done.result() for done in as_completed([job, other], 90)} == {8, 10}
         slow = executor.map(time.sleep, [100], timeout=0.2)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(WaitedInVainError):
             next(slow)
         executor.shutdown(wait=False)
         with pytest.raises(RuntimeError, match="shut down"):
