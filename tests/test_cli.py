@@ -839,7 +839,7 @@ def test_a_file_is_not_copied_onto_itself(run: Here, here: Path, far: Path) -> N
         *(("far:x", "far:"), (f"{far}/x", "far:x"), ("far:x", ":../far/x")),
     ]:
         result = run("cp", source, target)
-        assert (result.code, "are the same file" in result.err) == (3, True)
+        assert (result.code, "is the same file as" in result.err) == (3, True)
     assert ((here / "link").is_symlink(), (far / "x").stat().st_nlink) == (True, 2)
 
 

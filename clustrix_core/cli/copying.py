@@ -110,7 +110,7 @@ def _check_not_itself(source: Place, target: Place, places: Places) -> None:
     if os.path.isdir(from_) or not os.path.exists(from_) or not os.path.exists(to):
         return
     if os.path.samefile(from_, to):
-        raise OSError(errno.EINVAL, "are the same file", source.path, None, decode(to))
+        raise OSError(errno.EINVAL, f"is the same file as {printable(decode(to))}", source.path)
 
 
 def _real(place: Place, places: Places) -> bytes | None:
