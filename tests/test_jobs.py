@@ -275,6 +275,12 @@ def test_an_exception_that_can_not_say_what_it_is() -> None:
         jobs_sample.raises_silly.submit().result(90)
 
 
+def test_a_forked_child_that_comes_back_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert jobs_sample.forks() == "parent"
+    assert jobs_sample.forks.submit().result(90) == "parent"
+    assert capfd.readouterr().err == ""
+
+
 def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
     config = ClusterConfig(local_work_dir=str(work))
     expected = ([2, 4], [2, 4], "ProblemError('inside')", ["_0", "_1"])
