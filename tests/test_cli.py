@@ -673,6 +673,10 @@ def test_cp_recursive(run: Here, big: Path, here: Path, far: Path) -> None:
     assert _contents(here / "all") == _contents(big)
     assert run("cp", "-r", "far:big/sub/a b", "file").code == 0
     assert (here / "file").read_bytes() == b"a b"
+    assert run("cp", "-r", "far:big/", "with/slashes/").code == 0
+    assert _contents(here / "with" / "slashes") == _contents(big)
+    refused = run("cp", "-r", "far:big/sub/a b", "nowhere/")
+    assert (refused.code, refused.err) == (1, "clustrix: nowhere/: Not a directory\n")
 
 
 def test_cp_recursive_from_the_home_folder(run: Here, big: Path, here: Path, tmp_path: Path) -> None:
