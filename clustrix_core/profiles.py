@@ -486,10 +486,10 @@ def _active_profile(file: ConfigFile) -> Given:
 def _no_profile(name: Given, looked: list[ConfigFile]) -> str:
     names = list(dict.fromkeys(each for file in looked for each in file.profiles or ()))
     close = near(name.value, names, at_most=1)
-    hint = f"did you mean {printable(close[0])!r}? " if close else ""
+    hint = f"; did you mean {printable(close[0])!r}?" if close else "."
     where = _listed([file.path for file in looked]) if looked else f"(found no {FILE_NAME})"
     return (
-        f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}; {hint}"
+        f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}{hint} "
         f"Profiles: {_listed(names)}. Looked in: {where}"
     )
 

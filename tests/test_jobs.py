@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -273,6 +274,12 @@ def test_an_exception_that_can_not_say_what_it_is() -> None:
         jobs_sample.raises_silly()
     with pytest.raises(jobs_sample.SillyError):
         jobs_sample.raises_silly.submit().result(90)
+
+
+def test_a_forked_child_that_comes_back_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert jobs_sample.forks() == "parent"
+    assert jobs_sample.forks.submit().result(90) == "parent"
+    assert capfd.readouterr().err == ""
 
 
 def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
@@ -670,6 +677,19 @@ def test_a_job_that_can_not_be_remembered_is_not_submitted(
     with pytest.raises(JobError, match=r"isn't submitted, as this machine .*No space left.*XDG_STATE_HOME"):
         jobs_sample.counts.submit(str(work / "marks"))
     assert (work / "marks").read_text() == "x"
+
+
+def test_a_user_without_a_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number without a name."""
+
+    def nameless(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    package._core.cache_clear()
+    with pytest.raises(JobError, match=r"isn't submitted, .* there is no home folder; set HOME or XDG_STATE"):
+        jobs_sample.counts.submit("marks")
 
 
 def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.MonkeyPatch) -> None:

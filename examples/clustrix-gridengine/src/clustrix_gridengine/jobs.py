@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from xml.etree import ElementTree
 
 from clustrix_core import ConfigError, JobError, hookimpl
-from clustrix_core.jobs.handover import Place, checked, script
+from clustrix_core.jobs.handover import Place, SchedulerError, checked, script
 from clustrix_core.jobs.handover import submit as hand_over
 from clustrix_core.jobs.hooks import ScheduledJobs
 from clustrix_core.jobs.models import JobSpec, State, TaskState, folder_of
@@ -64,7 +64,8 @@ def submit(backend: Cluster, job: JobSpec) -> str:
     try:
         (number,) = hand_over(backend, job, scripts, undo=backend.command("qdel"))
     except JobError as error:
-        raise type(error)(f"{backend.place_name()}: Grid Engine says: {error}") from None
+        said = "Grid Engine says: " if isinstance(error, SchedulerError) else ""
+        raise type(error)(f"{backend.place_name()}: {said}{error}") from None
     return number.partition(".")[0]  # of an array it says `7.1-50:1`
 
 

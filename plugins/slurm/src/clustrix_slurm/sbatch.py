@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ClustrixError, ConfigError, JobError
 from clustrix_core.jobs import handover
-from clustrix_core.jobs.handover import FOLDER, EnvironmentGoneError, NoProgramError, UnknownSubmissionError
+from clustrix_core.jobs.handover import (
+    FOLDER,
+    EnvironmentGoneError,
+    NoProgramError,
+    SchedulerError,
+    UnknownSubmissionError,
+)
 from clustrix_core.jobs.models import (
     ENDED,
     PREFIX,
@@ -127,8 +133,10 @@ def _submitted(backend: SlurmBackend, job: JobSpec, limit: int) -> str:
             f"{backend.place_name()}: {error}; set login_shell to true if logins have it, or load its "
             "module by module_loads"
         ) from None
-    except JobError as error:
+    except SchedulerError as error:
         raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
+    except JobError as error:
+        raise JobError(f"{backend.place_name()}: {error}") from None
     if not all(number.isdecimal() for number in numbers):  # whatever a site's own `sbatch` prints
         return job.name
     if len(numbers) == 1:
