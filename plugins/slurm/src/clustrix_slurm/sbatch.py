@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from clustrix_core.environment import script_for_job
 from clustrix_core.errors import ClustrixError, ConfigError, JobError
 from clustrix_core.jobs import handover
 from clustrix_core.jobs.handover import FOLDER, EnvironmentGoneError, NoProgramError, UnknownSubmissionError
@@ -22,7 +23,6 @@ from clustrix_core.jobs.models import (
 )
 from clustrix_core.remote.backend import Ran
 from clustrix_slurm import accounting
-from clustrix_slurm.environment import script_for_job
 
 if TYPE_CHECKING:
     from clustrix_slurm.backend import SlurmBackend
