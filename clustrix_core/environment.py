@@ -15,7 +15,7 @@ import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clustrix_core.config import RESTORE, USE, ClusterConfig
 from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError, printable
@@ -23,7 +23,9 @@ from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTi
 if TYPE_CHECKING:
     from clustrix_core.remote import Channel
 
-__all__ = ["script_for_job"]
+__all__ = ["masked", "script_for_job"]
+
+Config = TypeVar("Config", bound=ClusterConfig)
 
 # A command line that all login shells take: no `!`, newline or single quote. It reads the script, and keeps
 # the two streams that belong to what is started in the end.
@@ -33,6 +35,12 @@ _START = (
 )
 
 _LOGIN = "export CLUSTRIX_SCRIPT={script}\nexec bash -l -c 'eval \"$CLUSTRIX_SCRIPT\"'\n"
+
+# Begun anew by a login shell, which has what comes before this done again.
+_LOGIN_OF_JOBS = """
+[ -n "${CLUSTRIX_LOGIN:-}" ] || CLUSTRIX_LOGIN=1 exec bash -l "$0" "$@"
+unset CLUSTRIX_LOGIN
+"""
 
 _FUNCTIONS = r"""
 unset CLUSTRIX_SCRIPT
@@ -149,6 +157,13 @@ def summary(config: ClusterConfig) -> str:
     return "\n".join(lines)
 
 
+def masked(config: Config) -> Config:
+    """The same config without the values of variables, to show what would be run."""
+    return config.model_copy(
+        update={"environment_variables": dict.fromkeys(config.environment_variables, "***")}
+    )
+
+
 def script_for_command(config: ClusterConfig, command: str) -> Script:
     """Set up the environment, then become this command, which has standard input and output."""
     return _script(config, list(_steps(config)), _EXEC.format(command=command))
@@ -170,7 +185,8 @@ def script_for_job(config: ClusterConfig) -> str:
 
     What goes wrong is in the log, and is told by the function `clustrix_died`, which that script has.
     """
-    parts = [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
+    parts = [_LOGIN_OF_JOBS] if config.login_shell else []
+    parts += [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
     for number, step in enumerate(_steps(config)):
         why = json.dumps(f"its environment can't be set up: {step.failure}; {step.advice}")
         parts.append(f"clustrix_begin {number} {shlex.quote(why)}\n{step.script}\n")
