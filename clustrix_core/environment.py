@@ -90,6 +90,15 @@ _APART = "</dev/null 4<&- 5>&-"  # what is run on the way has neither of the two
 QUOTED = 1000  # characters of what the host said
 
 
+LOADED = 'echo "${LOADEDMODULES:-}"'
+"""For bash: the modules that are loaded."""
+
+
+def as_found(loaded: str) -> str:
+    """What `clustrix doctor` says of an environment in which `LOADED` says so."""
+    return f"set up; modules: {loaded.strip().replace(':', ', ') or 'none'}"
+
+
 class Step(NamedTuple):
     """One thing to be done, and what is wrong when it fails.
 

@@ -127,8 +127,9 @@ class RemoteBackend(ABC):
         ]
 
     def _check_environment(self) -> str:
-        loaded = self.ask_bash('echo "${LOADEDMODULES:-}"').strip().replace(":", ", ")
-        return f"set up; modules: {loaded or 'none'}"
+        from clustrix_core.environment import LOADED, as_found
+
+        return as_found(self.ask_bash(LOADED))
 
     def _check_python(self) -> str | Concern | None:
         hello = self._repeated(Client.wait_for_hello)

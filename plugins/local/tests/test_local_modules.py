@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import resource
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jobs_with_surroundings import core_limit, values_of
 
 from clustrix import ClusterConfig, ClusterExecutor, cluster, cluster_ls
+from clustrix_core.doctor import Check
+from clustrix_core.doctor.examination import examine
 from clustrix_core.errors import ConfigError, JobError
 from clustrix_core.jobs import records
 from clustrix_core.session import pool
@@ -36,14 +38,6 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Confi
 
     yield make
     pool.close()
-
-
-def values_of(config: ClusterConfig, *names: str) -> list[str | None]:
-    return [os.environ.get(name) for name in names]
-
-
-def core_limit(config: ClusterConfig) -> int:
-    return resource.getrlimit(resource.RLIMIT_CORE)[0]
 
 
 def test_a_job_has_modules_variables_and_commands(configure: Configure, tmp_path: Path) -> None:
@@ -91,6 +85,18 @@ def test_the_python_of_jobs_is_looked_for_in_it(configure: Configure, tmp_path: 
         cluster(values_of).submit(configure(**asked), "X")
     config = configure(pre_execution_commands=[f"PATH={tmp_path}/bin:$PATH", "export X=1"], **asked)
     assert cluster(values_of).submit(config, "X").result(90) == ["1"]
+
+
+def test_doctor_looks_at_it(configure: Configure, tmp_path: Path) -> None:
+    def checked(**fields: object) -> dict[str, Check]:
+        return {check.name: check for check in examine(lambda: configure(**fields))}
+
+    assert "environment" not in checked()
+    found = checked(module_loads=[f"use:{tmp_path}/modules", "tool"])
+    assert found["environment"].detail == "set up; modules: tool/1.0"
+    found = checked(module_loads=["nosuch"])
+    assert (found["environment"].outcome, found["find"].outcome) == ("failed", "passed")
+    assert "the module 'nosuch' doesn't load" in found["environment"].detail
 
 
 def test_looking_after_jobs_sets_up_nothing(configure: Configure, tmp_path: Path) -> None:

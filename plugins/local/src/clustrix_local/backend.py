@@ -16,6 +16,7 @@ from clustrix_core.errors import ConfigError, printable
 from clustrix_core.jobs.hooks import SupervisedJobs
 
 if TYPE_CHECKING:
+    from clustrix_core.doctor import Step
     from clustrix_core.jobs.models import EnvironmentSpec, JobSpec, PreparedEnvironment
     from clustrix_core.remote.backend import Ran
 
@@ -63,6 +64,18 @@ class LocalBackend(EngineBackend, SupervisedJobs):
         from clustrix_core.jobs import handover
 
         return handover.submit(self._place_of_jobs(), job)[0]
+
+    def diagnose(self) -> list[Step]:
+        """The steps of `clustrix doctor`: only jobs need what the config wants to be set up."""
+        from clustrix_core.doctor import Step
+
+        wanted = self._config.wants_environment
+        return [Step("environment", self._check_environment, vital=False)] if wanted else []
+
+    def _check_environment(self) -> str:
+        from clustrix_core.environment import LOADED, as_found
+
+        return as_found(self._place_of_jobs().run(["bash", "-c", LOADED]).output.decode(errors="replace"))
 
     def _place_of_jobs(self) -> LocalBackend:
         """This place, as jobs find it; looking after them takes no environment."""
