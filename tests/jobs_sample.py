@@ -24,6 +24,19 @@ class PairError(Exception):
         self.code = code
 
 
+class CodeError(Exception):
+    """One whose `__init__` makes a text of what it is given."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@cluster
+def raises_code(code: int) -> None:
+    raise CodeError(code)
+
+
 @cluster
 def raises_pair(code: int) -> None:
     raise PairError(code, more="more")

@@ -106,6 +106,13 @@ def test_an_exception_may_be_made_of_other_things_than_it_holds() -> None:
         assert "in raises_pair" in str(raised.value.__cause__)
 
 
+def test_an_exception_that_makes_a_text_of_what_it_is_given_says_the_same() -> None:
+    for failed in (jobs_sample.raises_code.submit(7), jobs_sample.raises_code.map([7]).jobs[0]):
+        with pytest.raises(jobs_sample.CodeError, match="^code 7$") as raised:
+            failed.result(90)
+        assert raised.value.code == 7
+
+
 def test_an_exception_may_be_called_as_it_likes() -> None:
     for name in ("Cancelled", "Died", "Terminated"):
         job = jobs_sample.raises_called.submit(name)

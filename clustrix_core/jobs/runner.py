@@ -125,16 +125,22 @@ def unsendable(result: object, error: Exception) -> ResultError:
 
 
 def pickled_error(error: Exception) -> bytes:
-    """Pickle an exception so that it can be unpickled."""
+    """Pickle an exception so that it can be unpickled, and says the same then."""
     from clustrix_core.jobs.travel import Rebuilt, dumps
 
-    try:
+    with contextlib.suppress(Exception):  # its `__init__` may want other arguments than `args`
         pickled = dumps(error)
-        pickle.loads(pickled)
-    except Exception:
-        pickled = dumps(Rebuilt(error))
-        pickle.loads(pickled)
+        if _is_as_it_was(pickle.loads(pickled), error):
+            return pickled
+    pickled = dumps(Rebuilt(error))
+    pickle.loads(pickled)
     return pickled
+
+
+def _is_as_it_was(again: BaseException, error: BaseException) -> bool:
+    """An `__init__` that makes a text of what it is given would make another one of that text."""
+    made_anew = type(error).__reduce__ is BaseException.__reduce__
+    return not made_anew or as_text(str, again) == as_text(str, error)
 
 
 _repr = reprlib.Repr()
