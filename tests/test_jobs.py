@@ -1112,6 +1112,15 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
 
 
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
+    script = Path(jobs_sample.__file__).with_name("script_sample.py")
+    done = subprocess.run([sys.executable, str(script), way], capture_output=True, text=True, timeout=180)
+    same = ["shares True", "by_name True", "spawns True", "memoizes True"]
+    told = [*same, "counts {(1, 1)}", "makes True 15 1 1"]
+    assert (done.stdout.splitlines(), done.stderr) == (told, "")
+
+
 def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:
     (tmp_path / "shapes.py").write_text(
         "import parts_of\n"

@@ -81,18 +81,20 @@ def umask_of(mask: int) -> Iterator[None]:
 
 
 def load(archive: str, folder: str, task: int) -> Call:
-    from clustrix_core.jobs import here, parallel
+    from clustrix_core.jobs import here, parallel, script
 
     if importlib.util.find_spec("pydantic") is None:
         from clustrix_core.jobs import plain
 
         sys.modules["clustrix_core.config"] = plain
-    with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.pickled, offsets, cores, loops = pickle.load(file)
-    os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
-    with open(os.path.join(folder, "arguments"), "rb") as file:
-        file.seek(offsets[task])
-        args, kwargs = pickle.load(file)
+    script.begin()
+    with script.arriving():
+        with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
+            function, here.pickled, offsets, cores, loops = pickle.load(file)
+        os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
+        with open(os.path.join(folder, "arguments"), "rb") as file:
+            file.seek(offsets[task])
+            args, kwargs = pickle.load(file)
     return parallel.split(getattr(function, "local", function), loops), args, kwargs
 
 
