@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import re
@@ -1158,6 +1159,28 @@ def test_decorated_functions_are_arguments_too(tmp_path: Path, monkeypatch: pyte
 
     called = cluster(lambda function, x: function(x))
     assert called.submit(other_steps.adds, 2).result(90) == 3
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_module_that_is_loaded_anew_is_so_in_the_workers(
+    by_name: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only another module's function names it."""
+    name = f"edited_{by_name}"
+    text = "from clustrix import cluster\n@cluster\ndef number(x):\n    return x + {}\n"
+    (tmp_path / f"{name}.py").write_text(text.format(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    edited = importlib.import_module(name)
+
+    def asks(x: int) -> Any:
+        return edited.number.local(x)
+
+    function = edited.number if by_name else cluster(asks)
+    assert list(function.map([1, 2])) == [2, 3]
+    (tmp_path / f"{name}.py").write_text(text.format(1000))
+    importlib.reload(edited)
+    function = edited.number if by_name else function
+    assert [function(1), *function.map(range(20))] == [1001, *range(1000, 1020)]
 
 
 def test_packages_without_an_init_file(tmp_path: Path) -> None:
