@@ -59,6 +59,13 @@ def ends(status: int) -> None:
 
 
 @cluster
+def prints_and_ends(text: str) -> None:
+    print(text)
+    os.system(f"echo after {text}")
+    os._exit(1)
+
+
+@cluster
 def exits(message: str) -> None:
     sys.exit(message)
 

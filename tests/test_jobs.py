@@ -1087,6 +1087,13 @@ def test_logs_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
     assert job.done()
 
 
+def test_what_is_printed_is_in_the_log_at_once() -> None:
+    job = jobs_sample.prints_and_ends.submit("text")
+    with pytest.raises(JobError, match="ended without a word"):
+        job.result(90)
+    assert job.logs() == "text\nafter text\n"
+
+
 # --- what travels
 
 

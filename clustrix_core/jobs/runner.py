@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -282,5 +283,7 @@ def main(arguments: list[str]) -> None:
     """Run a task. The exit status tells the scheduler whether it succeeded, as others may come after it."""
     archive, _run, folder, task = arguments
     umask = os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the log tells it as it comes
     activate()
     sys.exit(not run(archive, folder, int(task), umask))
