@@ -154,6 +154,8 @@ class Job(concurrent.futures.Future[Any]):
             return
         if end == "cancelled":
             self.give_up("cancelled", "")
+        elif end == "invain":
+            self.give_up("failed", told["message"])
         elif not sound:
             self.unreadable(ValueError("it is said to be elsewhere"))
         elif told["inline"]:
