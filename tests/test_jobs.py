@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import json
+import linecache
 import os
 import re
 import shutil
@@ -97,6 +98,21 @@ def test_it_raises_what_the_function_raised() -> None:
     assert 'jobs_sample.py", line' in str(raised.value.__cause__)
     assert "in raises" in str(raised.value.__cause__)
     assert "runner" not in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_a_traceback_has_the_lines_of_code_that_only_this_process_has(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, cell = "def fails():\n    raise ValueError('here')\ndef calls():\n    fails()\n", f"<cell of {way}>"
+    monkeypatch.setitem(linecache.cache, cell, (len(text), None, text.splitlines(True), cell))
+    found: dict[str, Any] = {}
+    exec(compile(text, cell, "exec"), found)
+    function = cluster(found["calls"])
+    with pytest.raises(ValueError, match="here") as raised:
+        function() if way == "call" else function.submit().result(90)
+    calls, fails = f'  File "{cell}", line 4, in calls\n', f'  File "{cell}", line 2, in fails\n'
+    assert f"{calls}    fails()\n{fails}    raise ValueError('here')\n" in str(raised.value.__cause__)
 
 
 def test_an_exception_may_be_made_of_other_things_than_it_holds() -> None:
