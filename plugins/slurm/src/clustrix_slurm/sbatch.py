@@ -236,10 +236,12 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
     found: dict[str, list[TaskState]] = {}
     for name, _number, tasks, state, reason, offset in _queue(backend, names):
         known, shown = _known(state), "" if reason == "None" else reason
-        if known == "cancelled" and shown.startswith("Dependency"):
+        in_vain = known == "cancelled" and shown.startswith("Dependency")
+        if in_vain:
             known, shown = "failed", "a job that it was to come after did not succeed"
         for first, last in _bounds(tasks):
-            found.setdefault(name, []).append(TaskState(first + offset, last + offset, known, shown))
+            told = TaskState(first + offset, last + offset, known, shown, begun=not in_vain)
+            found.setdefault(name, []).append(told)
             if gone:
                 gone -= {f"{name}_{task + offset}" for task in range(first, last + 1)}
     forgotten = {*names} - found.keys()
@@ -252,8 +254,8 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
                 if name in forgotten:
                     found.setdefault(name, []).append(TaskState(first, last, ended))
                 else:
-                    told = (task for task in range(first, last + 1) if f"{name}_{task}" in gone)
-                    found[name] += (TaskState(task, task, ended) for task in told)
+                    asked = (task for task in range(first, last + 1) if f"{name}_{task}" in gone)
+                    found[name] += (TaskState(task, task, ended) for task in asked)
     return found
 
 
