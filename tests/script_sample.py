@@ -13,7 +13,6 @@ from typing import Any
 from clustrix import cluster
 
 seen: list[object] = []
-count = 0
 scale = 1
 
 
@@ -64,15 +63,6 @@ def memoizes(n: int) -> tuple[int, int | None]:
 
 
 @cluster
-def counts(_number: int) -> tuple[int, int]:
-    """What it changes, no other call sees."""
-    global count
-    count += 1
-    seen.append(count)
-    return count, len(seen)
-
-
-@cluster
 def makes(size: int) -> Model:
     return Model(size)
 
@@ -90,8 +80,6 @@ if __name__ == "__main__":
         there = function.submit(*arguments).result(90) if lasting else function(*arguments)
         print(function.name, there == function.local(*arguments))
     seen.clear()
-    counted = list(counts.map(range(200)))
-    print("counts", set(counted))
     made = makes.submit(3).result(90) if lasting else makes(3)
     scale = 5  # what came back leaves the class as it is: it means the variables of this script
     print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))
