@@ -543,6 +543,8 @@ def checked_mode(mode: object) -> str:
 
 
 def checked_pattern(pattern: object) -> str:
+    if isinstance(pattern, ClusterConfig):
+        raise TypeError("the pattern must be a str, not a ClusterConfig; pass it as config=...")
     if not isinstance(pattern, str):
         raise TypeError(f"the pattern must be a str, not {type(pattern).__name__}")
     if not pattern:
