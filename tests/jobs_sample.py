@@ -24,6 +24,19 @@ class PairError(Exception):
         self.code = code
 
 
+class CodeError(Exception):
+    """One whose `__init__` makes a text of what it is given."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@cluster
+def raises_code(code: int) -> None:
+    raise CodeError(code)
+
+
 @cluster
 def raises_pair(code: int) -> None:
     raise PairError(code, more="more")
@@ -43,6 +56,13 @@ def raises(text: str) -> None:
 @cluster
 def ends(status: int) -> None:
     os._exit(status)
+
+
+@cluster
+def prints_and_ends(text: str) -> None:
+    print(text)
+    os.system(f"echo after {text}")
+    os._exit(1)
 
 
 @cluster

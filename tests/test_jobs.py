@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
+import linecache
 import os
 import pwd
 import re
@@ -18,6 +20,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as WaitedInVainError  # Python's own from 3.11 on
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -99,12 +102,34 @@ def test_it_raises_what_the_function_raised() -> None:
     assert "runner" not in str(raised.value.__cause__)
 
 
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_a_traceback_has_the_lines_of_code_that_only_this_process_has(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, cell = "def fails():\n    raise ValueError('here')\ndef calls():\n    fails()\n", f"<cell of {way}>"
+    monkeypatch.setitem(linecache.cache, cell, (len(text), None, text.splitlines(True), cell))
+    found: dict[str, Any] = {}
+    exec(compile(text, cell, "exec"), found)
+    function = cluster(found["calls"])
+    with pytest.raises(ValueError, match="here") as raised:
+        function() if way == "call" else function.submit().result(90)
+    calls, fails = f'  File "{cell}", line 4, in calls\n', f'  File "{cell}", line 2, in fails\n'
+    assert f"{calls}    fails()\n{fails}    raise ValueError('here')\n" in str(raised.value.__cause__)
+
+
 def test_an_exception_may_be_made_of_other_things_than_it_holds() -> None:
     for failed in (jobs_sample.raises_pair.submit(7), jobs_sample.raises_pair.map([7]).jobs[0]):
         with pytest.raises(jobs_sample.PairError, match="^7: more$") as raised:
             failed.result(90)
         assert raised.value.code == 7
         assert "in raises_pair" in str(raised.value.__cause__)
+
+
+def test_an_exception_that_makes_a_text_of_what_it_is_given_says_the_same() -> None:
+    for failed in (jobs_sample.raises_code.submit(7), jobs_sample.raises_code.map([7]).jobs[0]):
+        with pytest.raises(jobs_sample.CodeError, match="^code 7$") as raised:
+            failed.result(90)
+        assert raised.value.code == 7
 
 
 def test_an_exception_may_be_called_as_it_likes() -> None:
@@ -1091,7 +1116,7 @@ def test_an_executor() -> None:
         assert (job.result(90), other.result(90)) == (8, 10)
         assert {done.result() for done in as_completed([job, other], 90)} == {8, 10}
         slow = executor.map(time.sleep, [100], timeout=0.2)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(WaitedInVainError):
             next(slow)
         executor.shutdown(wait=False)
         with pytest.raises(RuntimeError, match="shut down"):
@@ -1107,6 +1132,13 @@ def test_logs_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
     assert job.logs(follow=True) == "began\n"
     assert capsys.readouterr().out == "began\n"
     assert job.done()
+
+
+def test_what_is_printed_is_in_the_log_at_once() -> None:
+    job = jobs_sample.prints_and_ends.submit("text")
+    with pytest.raises(JobError, match="ended without a word"):
+        job.result(90)
+    assert job.logs() == "text\nafter text\n"
 
 
 # --- what travels
@@ -1133,6 +1165,15 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
+
+
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
+    script = Path(jobs_sample.__file__).with_name("script_sample.py")
+    done = subprocess.run([sys.executable, str(script), way], capture_output=True, text=True, timeout=180)
+    same = ["shares True", "by_name True", "spawns True", "memoizes True"]
+    told = [*same, "counts {(1, 1)}", "makes True 15 1 1"]
+    assert (done.stdout.splitlines(), done.stderr) == (told, "")
 
 
 def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:
@@ -1172,6 +1213,28 @@ def test_decorated_functions_are_arguments_too(tmp_path: Path, monkeypatch: pyte
 
     called = cluster(lambda function, x: function(x))
     assert called.submit(other_steps.adds, 2).result(90) == 3
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_module_that_is_loaded_anew_is_so_in_the_workers(
+    by_name: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only another module's function names it."""
+    name = f"edited_{by_name}"
+    text = "from clustrix import cluster\n@cluster\ndef number(x):\n    return x + {}\n"
+    (tmp_path / f"{name}.py").write_text(text.format(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    edited = importlib.import_module(name)
+
+    def asks(x: int) -> Any:
+        return edited.number.local(x)
+
+    function = edited.number if by_name else cluster(asks)
+    assert list(function.map([1, 2])) == [2, 3]
+    (tmp_path / f"{name}.py").write_text(text.format(1000))
+    importlib.reload(edited)
+    function = edited.number if by_name else function
+    assert [function(1), *function.map(range(20))] == [1001, *range(1000, 1020)]
 
 
 def test_packages_without_an_init_file(tmp_path: Path) -> None:

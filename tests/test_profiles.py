@@ -329,7 +329,7 @@ def test_wrong_values_of_all_layers_are_told_at_once(project: Path, monkeypatch:
         ("module_loads", "gcc/12", ("gcc/12",)),
         ("module_loads", "gcc/12, openmpi  hdf5,", ("gcc/12", "openmpi", "hdf5")),
         ("module_loads", "[gcc/12, no, 1.10]", ("gcc/12", "no", "1.10")),
-        ("module_loads", '["gcc/12", "a b"]', ("gcc/12", "a b")),
+        ("module_loads", '["gcc/12", "use:/a b"]', ("gcc/12", "use:/a b")),
         ("module_loads", ",", ()),
         ("extensions", "trace,audit", ("trace", "audit")),
         ("tags", "a b", ("a", "b")),

@@ -127,9 +127,9 @@ class ClusterFunction(Generic[P, R]):
 
     def _is_attended(self, config: ClusterConfig) -> bool:
         asked = self.options.after or self.options.files or self.options.environment
-        other_python = config.python_executable or config.conda_env_name
+        own = config.python_executable or config.conda_env_name or config.wants_environment
         # Extensions see jobs alone.
-        elsewhere = asked or other_python or config.extensions or is_here(config)
+        elsewhere = asked or own or config.extensions or is_here(config)
         return config.cluster_type == "local" and not elsewhere
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:

@@ -163,16 +163,27 @@ def _core() -> tuple[str, Path | bytes]:
     key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
     try:
         kept = cache_folder() / f"core-{key}.zip"
-        check_owner(kept.parent)
-        data = kept.read_bytes()
-        zipfile.ZipFile(io.BytesIO(data)).close()
+        data = _kept(kept)
     except (OSError, zipfile.BadZipFile):
         data = _zipped(_compiled(files))
         try:
-            _keep(cache_folder() / f"core-{key}.zip", data)
-        except OSError:  # the home folder is full, or can't be written to, or others can, or there is none
+            kept = cache_folder() / f"core-{key}.zip"
+            _keep(kept, data)
+            data = _kept(kept)  # others may have been faster, and what Python compiles isn't always the same
+        except (OSError, zipfile.BadZipFile):  # the home is full, or there is none, or others can write to it
             return hashlib.sha256(data).hexdigest(), data
     return hashlib.sha256(data).hexdigest(), kept
+
+
+def _kept(file: Path) -> bytes:
+    check_owner(file.parent)
+    data = file.read_bytes()
+    try:
+        zipfile.ZipFile(io.BytesIO(data)).close()
+    except zipfile.BadZipFile:
+        file.unlink(missing_ok=True)
+        raise
+    return data
 
 
 def _keep(file: Path, data: bytes) -> None:
@@ -185,7 +196,8 @@ def _keep(file: Path, data: bytes) -> None:
     temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
-        temporary.rename(file)
+        with suppress(FileExistsError):
+            os.link(temporary, file)  # what is there stays, as others may have begun to send it
     finally:
         temporary.unlink(missing_ok=True)
 

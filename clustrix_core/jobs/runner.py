@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -86,18 +87,20 @@ def umask_of(mask: int) -> Iterator[None]:
 
 
 def load(archive: str, folder: str, task: int) -> Call:
-    from clustrix_core.jobs import here, parallel
+    from clustrix_core.jobs import here, parallel, script
 
     if importlib.util.find_spec("pydantic") is None:
         from clustrix_core.jobs import plain
 
         sys.modules["clustrix_core.config"] = plain
-    with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.pickled, offsets, cores, loops = pickle.load(file)
-    os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
-    with open(os.path.join(folder, "arguments"), "rb") as file:
-        file.seek(offsets[task])
-        args, kwargs = pickle.load(file)
+    script.begin()
+    with script.arriving():
+        with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
+            function, here.pickled, offsets, cores, loops = pickle.load(file)
+        os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
+        with open(os.path.join(folder, "arguments"), "rb") as file:
+            file.seek(offsets[task])
+            args, kwargs = pickle.load(file)
     return parallel.split(getattr(function, "local", function), loops), args, kwargs
 
 
@@ -130,16 +133,22 @@ def unsendable(result: object, error: Exception) -> ResultError:
 
 
 def pickled_error(error: Exception) -> bytes:
-    """Pickle an exception so that it can be unpickled."""
+    """Pickle an exception so that it can be unpickled, and says the same then."""
     from clustrix_core.jobs.travel import Rebuilt, dumps
 
-    try:
+    with contextlib.suppress(Exception):  # its `__init__` may want other arguments than `args`
         pickled = dumps(error)
-        pickle.loads(pickled)
-    except Exception:
-        pickled = dumps(Rebuilt(error))
-        pickle.loads(pickled)
+        if _is_as_it_was(pickle.loads(pickled), error):
+            return pickled
+    pickled = dumps(Rebuilt(error))
+    pickle.loads(pickled)
     return pickled
+
+
+def _is_as_it_was(again: BaseException, error: BaseException) -> bool:
+    """An `__init__` that makes a text of what it is given would make another one of that text."""
+    made_anew = type(error).__reduce__ is BaseException.__reduce__
+    return not made_anew or as_text(str, again) == as_text(str, error)
 
 
 _repr = reprlib.Repr()
@@ -279,5 +288,7 @@ def main(arguments: list[str]) -> None:
     """Run a task. The exit status tells the scheduler whether it succeeded, as others may come after it."""
     archive, _run, folder, task = arguments
     umask = os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the log tells it as it comes
     activate()
     sys.exit(not run(archive, folder, int(task), umask))

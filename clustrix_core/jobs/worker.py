@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
-from clustrix_core.jobs import here, parallel, runner, travel
+from clustrix_core.jobs import here, parallel, runner, script, travel
 from clustrix_core.jobs.parallel import Loops
 
 
@@ -52,12 +53,31 @@ def run(task: Task) -> list[Any]:
     os.environ[here.CORES] = str(task.cores)
     try:
         os.chdir(task.work_dir)
-        function = pickle.loads(task.function)
-        function = parallel.split(getattr(function, "local", function), task.loops)
+        functions = _functions(task)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
     packer = travel.Packer()
-    return [_outcome(task.work_dir, function, call, packer) for call in task.calls]
+    calls = zip(functions, task.calls, strict=False)
+    return [_outcome(task.work_dir, function, call, packer) for function, call in calls]
+
+
+def _functions(task: Task) -> Iterator[Callable[..., Any]]:
+    """The function for each of the calls. That of a script comes anew: none sees what another has changed."""
+    first = _loaded(task)
+    if hasattr(first, "__qualname__") and not script.is_by_value(first):
+        return repeat(_split(first, task))
+    others = (_loaded(task) for _ in task.calls[1:])
+    return (_split(function, task) for function in chain([first], others))
+
+
+def _loaded(task: Task) -> Any:
+    script.begin()
+    with script.arriving():
+        return pickle.loads(task.function)
+
+
+def _split(function: Any, task: Task) -> Callable[..., Any]:
+    return parallel.split(getattr(function, "local", function), task.loops)
 
 
 def _outcome(
@@ -65,7 +85,7 @@ def _outcome(
 ) -> Any:
     try:
         os.chdir(work_dir)
-        args, kwargs = pickle.loads(call) if isinstance(call, bytes) else (call, {})
+        args, kwargs = _arguments(call) if isinstance(call, bytes) else (call, {})
         result = function(*args, **kwargs)
     except BaseException as error:  # a function may also call `sys.exit`
         return travel.dumps(_failed(error))
@@ -73,6 +93,11 @@ def _outcome(
         return result if travel.is_fixed((result,)) else packer.dumps(result)
     except Exception as error:
         return travel.dumps(_failed(runner.unsendable(result, error)))
+
+
+def _arguments(call: bytes) -> Any:
+    with script.arriving():
+        return pickle.loads(call)
 
 
 def _failed(error: BaseException) -> Failed:

@@ -1,0 +1,97 @@
+"""A script whose functions run as jobs: what they find there is what they find here."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from clustrix import cluster
+
+seen: list[object] = []
+count = 0
+scale = 1
+
+
+@dataclass
+class Model:
+    size: int
+
+    def remembers(self, what: object) -> int:
+        seen.append(what)
+        return len(seen)
+
+    def scaled(self) -> int:
+        return self.size * scale
+
+
+def power(x: int) -> int:
+    return x**2
+
+
+@functools.lru_cache(maxsize=50)
+def fibonacci(n: int) -> int:
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+@cluster
+def shares(model: Any) -> int:
+    """The function, and a method of what it is called with, mean the same list."""
+    seen.append("from the function")
+    return int(model.remembers("from the method"))
+
+
+@cluster
+def by_name(model: object, function: Callable[[int], int]) -> tuple[bool, list[int]]:
+    """What pickles by name finds the classes and functions of the script."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pickle.loads(pickle.dumps(model)) == model, pool.map(function, range(4))
+
+
+@cluster
+def spawns() -> list[int]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(abs, [-1])
+
+
+@cluster
+def memoizes(n: int) -> tuple[int, int | None]:
+    return fibonacci(n), fibonacci.cache_info().maxsize
+
+
+@cluster
+def counts(_number: int) -> tuple[int, int]:
+    """What it changes, no other call sees."""
+    global count
+    count += 1
+    seen.append(count)
+    return count, len(seen)
+
+
+@cluster
+def makes(size: int) -> Model:
+    return Model(size)
+
+
+def asked() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    yield shares, (Model(1),)
+    yield by_name, (Model(2), power)
+    yield spawns, ()
+    yield memoizes, (30,)
+
+
+if __name__ == "__main__":
+    lasting = sys.argv[1:] == ["submit"]
+    for function, arguments in asked():
+        there = function.submit(*arguments).result(90) if lasting else function(*arguments)
+        print(function.name, there == function.local(*arguments))
+    seen.clear()
+    counted = list(counts.map(range(200)))
+    print("counts", set(counted))
+    made = makes.submit(3).result(90) if lasting else makes(3)
+    scale = 5  # what came back leaves the class as it is: it means the variables of this script
+    print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))
