@@ -467,8 +467,8 @@ class ClusterFilesystem:
             if encoding is not None or errors is not None or newline is not None:
                 raw.close()
                 raise ValueError("a binary file takes no encoding, errors or newline")
-            return open_binary(raw, owner=self)
-        return open_text(raw, encoding or "utf-8", errors, newline, owner=self)
+            return open_binary(raw, mode, owner=self)
+        return open_text(raw, mode, encoding or "utf-8", errors, newline, owner=self)
 
     def get(self, path: Path, target: Path, *, progress: Progress | None = None) -> int:
         """Copy a file of the place to this machine, verified.
