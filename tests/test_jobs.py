@@ -427,6 +427,16 @@ def test_wrong_resources_are_refused_at_once() -> None:
         cluster(options="exclusive")
 
 
+@pytest.mark.parametrize("what", [3, ClusterConfig(), classmethod(len)])
+def test_what_is_no_function_is_refused_at_once(what: Any) -> None:
+    with pytest.raises(TypeError, match=rf"for a function, not for a {type(what).__name__}: .*config="):
+        cluster(what)
+
+
+def test_a_function_is_shown_by_its_name() -> None:
+    assert repr(jobs_sample.counts) == "<ClusterFunction counts>"
+
+
 def test_async_functions_are_refused_at_once() -> None:
     async def waits() -> int:
         return 1
