@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clustrix import cluster
+from clustrix import Job, cluster
 
 seen: list[object] = []
 count = 0
@@ -84,14 +84,42 @@ def asked() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield memoizes, (30,)
 
 
-if __name__ == "__main__":
-    lasting = sys.argv[1:] == ["submit"]
+class ModelError(Exception):
+    pass
+
+
+@cluster
+def fails(size: int) -> None:
+    error = ModelError(size)
+    error.model = Model(size)  # type: ignore[attr-defined]
+    raise error
+
+
+def attach(id: str) -> None:
+    try:
+        Job.attach(id).result(90)
+    except ModelError as error:
+        print("again", type(error.model) is Model, error.model.scaled())  # type: ignore[attr-defined]
+
+
+def main(way: str) -> None:
+    global scale
     for function, arguments in asked():
-        there = function.submit(*arguments).result(90) if lasting else function(*arguments)
+        there = function.submit(*arguments).result(90) if way == "submit" else function(*arguments)
         print(function.name, there == function.local(*arguments))
     seen.clear()
     counted = list(counts.map(range(200)))
     print("counts", set(counted))
-    made = makes.submit(3).result(90) if lasting else makes(3)
+    made = makes.submit(3).result(90) if way == "submit" else makes(3)
     scale = 5  # what came back leaves the class as it is: it means the variables of this script
     print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "end":
+        print(fails.submit(1).id)
+    elif sys.argv[1] == "attach":
+        scale = 7
+        attach(sys.argv[2])
+    else:
+        main(sys.argv[1])

@@ -1136,13 +1136,22 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
 
 
+def runs_script(*arguments: str) -> list[str]:
+    command = [sys.executable, str(Path(jobs_sample.__file__).with_name("script_sample.py")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize("way", ["call", "submit"])
 def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
-    script = Path(jobs_sample.__file__).with_name("script_sample.py")
-    done = subprocess.run([sys.executable, str(script), way], capture_output=True, text=True, timeout=180)
     same = ["shares True", "by_name True", "spawns True", "memoizes True"]
-    told = [*same, "counts {(1, 1)}", "makes True 15 1 1"]
-    assert (done.stdout.splitlines(), done.stderr) == (told, "")
+    assert runs_script(way) == [*same, "counts {(1, 1)}", "makes True 15 1 1"]
+
+
+def test_classes_of_a_script_are_its_own_when_it_is_run_again() -> None:
+    (job,) = runs_script("end")
+    assert runs_script("attach", job) == ["again True 7"]
 
 
 def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:

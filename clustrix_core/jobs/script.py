@@ -8,7 +8,7 @@ such as those of `multiprocessing`, find them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
@@ -85,7 +85,7 @@ def reduced(value: Any, found: Any) -> Any:
     if isinstance(value, FunctionType):
         return (*found[:5], function_has_arrived)
     _known.add(value)
-    return (*found[:5], class_has_arrived)
+    return class_named, (value.__module__, value.__qualname__, *found[:2]), *found[2:5], class_has_arrived
 
 
 def reduced_memoized(function: Any) -> Any:
@@ -103,6 +103,19 @@ def function_has_arrived(function: FunctionType, state: Any) -> None:
     """Give a function its variables."""
     cloudpickle._function_setstate(function, state)
     _take(function)
+
+
+def class_named(module: str, name: str, make: Callable[..., type], given: tuple[Any, ...]) -> type:
+    """The class that travelled. One that this process has never seen may be the script's own all the same.
+
+    So it is where a script that was ended is run again, and asks for the result of a job from then.
+    """
+    own = vars(sys.modules["__main__"]).get(name) if module == "__main__" and not _arriving else None
+    *_, identity, _ = given
+    if not isinstance(own, type) or identity in cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID:
+        return make(*given)
+    _known.add(own)
+    return own
 
 
 def class_has_arrived(cls: type, state: Any) -> None:
