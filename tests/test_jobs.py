@@ -1110,6 +1110,13 @@ def test_what_is_printed_is_in_the_log_at_once() -> None:
     assert job.logs() == "text\nafter text\n"
 
 
+def test_processes_that_the_function_leaves_at_work_end_in_silence() -> None:
+    job = jobs_sample.leaves_processes_at_work.submit()
+    process = job.result(90)
+    assert wait_until(lambda: not Path(f"/proc/{process}").exists())
+    assert job.logs() == ""
+
+
 # --- what travels
 
 
