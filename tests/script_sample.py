@@ -28,6 +28,10 @@ class Model:
     def scaled(self) -> int:
         return self.size * scale
 
+    @functools.cached_property
+    def doubled(self) -> int:
+        return self.size * 2
+
 
 def power(x: int) -> int:
     return x**2
@@ -63,6 +67,26 @@ def memoizes(n: int) -> tuple[int, int | None]:
     return fibonacci(n), fibonacci.cache_info().maxsize
 
 
+@functools.singledispatch
+def depth(value: object) -> int:
+    return 0
+
+
+@depth.register
+def _(value: list) -> int:  # type: ignore[type-arg]
+    return 1 + max(map(depth, value), default=0)
+
+
+@cluster
+def dispatches(value: object) -> int:
+    return depth(value)
+
+
+@cluster
+def keeps(model: Model) -> tuple[int, bool]:
+    return model.doubled, "doubled" in vars(model)
+
+
 @cluster
 def counts(_number: int) -> tuple[int, int]:
     """What it changes, no other call sees."""
@@ -82,6 +106,8 @@ def asked() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield by_name, (Model(2), power)
     yield spawns, ()
     yield memoizes, (30,)
+    yield dispatches, ([[], [[]]],)
+    yield keeps, (Model(4),)
 
 
 class ModelError(Exception):
