@@ -149,6 +149,33 @@ def test_what_can_not_travel_is_told_by_its_text() -> None:
     assert "raise LocalError" in str(lost.value.__cause__)
 
 
+def test_what_can_not_travel_is_named() -> None:
+    lock = threading.Lock()
+
+    def helper() -> bool:
+        return lock.locked()
+
+    class Counter:
+        shared = lock
+
+    def with_default(_of: object = lock) -> bool:
+        return helper()
+
+    for function, where in (
+        (lambda: helper(), "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+        (lambda: Counter(), "shared of test_what_can_not_travel_is_named.<locals>.Counter"),
+        (with_default, "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+    ):
+        for way in (cluster(function), cluster(function).submit):
+            with pytest.raises(TypeError, match=re.escape(f"cannot pickle '_thread.lock' object ({where})")):
+                way()
+    for way in (jobs_sample.double, jobs_sample.double.submit):
+        for args, kwargs, name in (((lock,), {}, "1"), ((), {"x": [lock]}, "x")):
+            with pytest.raises(TypeError, match=rf"lock' object \(argument {name}\)$"):
+                way(*args, **kwargs)
+    assert jobs_sample.double.map([1]).results() == [2]
+
+
 def test_processes_that_end() -> None:
     with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
