@@ -129,7 +129,8 @@ def configure(config: ClusterConfig | None = None, **fields: Any) -> ClusterConf
     elif not isinstance(config, ClusterConfig):
         raise ConfigError(
             f"configure() takes a ClusterConfig, and a value of type {type(config).__name__} was given; "
-            "give fields by their names: configure(cluster_type=...)"
+            "give fields by their names, configure(cluster_type=...), or a profile by its own, "
+            "configure(profile=...)"
         )
     elif fields.keys() & {"profile", "path"}:
         raise TypeError(

@@ -896,7 +896,7 @@ def test_config_tells_where_values_come_from(
 
 
 def test_config_shows_no_secret(run: Here, far: Path) -> None:
-    for result in (run("config", "far"), run("config", "far", "--json")):
+    for result in (run("config", "far"), run("config", "far:", "--json")):
         assert result.code == 0
         assert b"hunter2" not in result.out
         assert b"***" in result.out

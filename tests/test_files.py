@@ -47,10 +47,17 @@ def test_an_exception_leaves_what_was_there(place, tmp_path: Path, mode: str) ->
 def test_a_forgotten_file_is_dropped_with_a_warning(place, tmp_path: Path, mode: str) -> None:
     file = place.open("f", mode)
     file.write(b"half" if "b" in mode else "half")
-    with pytest.warns(ResourceWarning, match="unclosed file"):
+    with pytest.warns(ResourceWarning, match=r"unclosed file .* name='f'"):
         del file
         gc.collect()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "w", "wb", "a", "ab", "r+", "r+b"])
+def test_a_file_tells_its_name_and_mode(place, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "f").touch()
+    with place.open("f", mode) as file:
+        assert (file.name, file.mode) == ("f", mode)
 
 
 def test_permissions_and_owner_are_kept(place, tmp_path: Path) -> None:
