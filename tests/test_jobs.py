@@ -33,7 +33,7 @@ from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cl
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import following, package, records, there, travel
+from clustrix_core.jobs import following, glance, package, records, there, travel
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.job import Submission
 from clustrix_core.jobs.models import JobSpec
@@ -556,7 +556,23 @@ def test_jobs_are_asked_for_that_nobody_follows(
 
     assert wait_until(lambda: states() == ["completed", "failed", "running"])
     assert [records.load(each).ended for each in ids] == ["", "", ""]  # their results are still to be fetched
+    assert "has not ended" in run("clean", *ids).err
+    assert run("clean").code == 0
+    assert [record.id for record in records.all_records()] == ids
+    assert run("clean", *ids[:2]).code == 0
+    assert [record.id for record in records.all_records()] == ids[2:]
     assert run("cancel", ids[-1]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "over"),
+    [
+        *(("completed", True), ("node failure", True), ("1,000 completed, 1 timed out", True)),
+        *(("unknown", False), ("pending (Priority)", False), ("2 completed, 1 running", False)),
+    ],
+)
+def test_a_job_is_over_when_all_its_tasks_are(state: str, over: bool) -> None:
+    assert glance.is_over(state) == over
 
 
 def test_jobs_of_a_place_that_can_not_be_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
