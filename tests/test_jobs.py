@@ -1076,7 +1076,7 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         ("../x", "not below"),
         ("..", "not below"),
         ("/etc/passwd", "not below"),
-        ("none", "no file"),
+        ("none", "no file in the current directory, .*here"),
     ):
         with pytest.raises(JobError, match=why):
             jobs_sample.reads.with_options(files=bad).submit("x")
@@ -1096,6 +1096,15 @@ def test_a_file_that_travels_is_nothing_to_be_warned_of(
 
     assert "names the local file './params.json'" in reads.dependencies().report()
     assert reads.with_options(files="params.json").dependencies().warnings == []
+
+
+def test_a_file_beside_the_source_travels_from_there() -> None:
+    @cluster
+    def reads() -> str:
+        return open("jobs_sample.py").read()
+
+    (warning,) = reads.dependencies().warnings
+    assert warning.endswith(f"files=['jobs_sample.py'] takes it along, started in {HERE}")
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
