@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from clustrix import ClusterConfig, cluster, cluster_find, cluster_open
@@ -66,6 +68,17 @@ def prints_and_ends(text: str) -> None:
 
 
 @cluster
+def leaves_processes_at_work() -> int:
+    """As a pool does that isn't waited for: at the end of the block, and of this process, they are ended."""
+    fork = multiprocessing.get_context("fork")
+    fork.Process(target=time.sleep, args=(1000,), daemon=True).start()
+    with fork.Pool(2) as processes:
+        processes.map_async(time.sleep, [1000] * 4)
+        time.sleep(0.2)
+    return os.getpid()
+
+
+@cluster
 def exits(message: str) -> None:
     sys.exit(message)
 
@@ -104,8 +117,6 @@ def looks(config: ClusterConfig) -> dict[str, Any]:
 
 @cluster
 def sleeps(seconds: float) -> str:
-    import time
-
     print("began", flush=True)
     time.sleep(seconds)
     return "slept"
@@ -133,7 +144,6 @@ def stubborn(folder: str) -> None:
     """Ignores SIGTERM, and so does what it starts."""
     import signal
     import subprocess
-    import time
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen(["sleep", "1000"])
@@ -152,8 +162,6 @@ def counts(file: str) -> int:
 
 @cluster
 def naps(seconds: float) -> float:
-    import time
-
     time.sleep(seconds)
     return seconds
 
@@ -200,8 +208,6 @@ def raises_called(name: str) -> None:
 
 def overlaps(folder: str) -> int:
     """How many are doing this at once, at most."""
-    import time
-
     mark = os.path.join(folder, str(os.getpid()))
     with open(mark, "w"):
         pass
@@ -231,8 +237,6 @@ def leaves_a_mark_and_dies(file: str) -> None:
 
 def leaves_a_child(file: str) -> None:
     """Ends without a word, and leaves a process that was forked."""
-    import time
-
     child = os.fork()
     if not child:
         time.sleep(30)
@@ -302,8 +306,6 @@ def asks_inside(config: ClusterConfig, items: list[int]) -> Any:
 
 @cluster
 def dies_or_naps(seconds: float) -> None:
-    import time
-
     if not seconds:
         os._exit(7)
     time.sleep(seconds)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clustrix import cluster
+from clustrix import Job, cluster
 
 seen: list[object] = []
-count = 0
 scale = 1
 
 
@@ -27,6 +26,10 @@ class Model:
 
     def scaled(self) -> int:
         return self.size * scale
+
+    @functools.cached_property
+    def doubled(self) -> int:
+        return self.size * 2
 
 
 def power(x: int) -> int:
@@ -63,13 +66,24 @@ def memoizes(n: int) -> tuple[int, int | None]:
     return fibonacci(n), fibonacci.cache_info().maxsize
 
 
+@functools.singledispatch
+def depth(value: object) -> int:
+    return 0
+
+
+@depth.register
+def _(value: list) -> int:  # type: ignore[type-arg]
+    return 1 + max(map(depth, value), default=0)
+
+
 @cluster
-def counts(_number: int) -> tuple[int, int]:
-    """What it changes, no other call sees."""
-    global count
-    count += 1
-    seen.append(count)
-    return count, len(seen)
+def dispatches(value: object) -> int:
+    return depth(value)
+
+
+@cluster
+def keeps(model: Model) -> tuple[int, bool]:
+    return model.doubled, "doubled" in vars(model)
 
 
 @cluster
@@ -82,16 +96,44 @@ def asked() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield by_name, (Model(2), power)
     yield spawns, ()
     yield memoizes, (30,)
+    yield dispatches, ([[], [[]]],)
+    yield keeps, (Model(4),)
+
+
+class ModelError(Exception):
+    pass
+
+
+@cluster
+def fails(size: int) -> None:
+    error = ModelError(size)
+    error.model = Model(size)  # type: ignore[attr-defined]
+    raise error
+
+
+def attach(id: str) -> None:
+    try:
+        Job.attach(id).result(90)
+    except ModelError as error:
+        print("again", type(error.model) is Model, error.model.scaled())  # type: ignore[attr-defined]
+
+
+def main(way: str) -> None:
+    global scale
+    for function, arguments in asked():
+        there = function.submit(*arguments).result(90) if way == "submit" else function(*arguments)
+        print(function.name, there == function.local(*arguments))
+    seen.clear()
+    made = makes.submit(3).result(90) if way == "submit" else makes(3)
+    scale = 5  # what came back leaves the class as it is: it means the variables of this script
+    print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))
 
 
 if __name__ == "__main__":
-    lasting = sys.argv[1:] == ["submit"]
-    for function, arguments in asked():
-        there = function.submit(*arguments).result(90) if lasting else function(*arguments)
-        print(function.name, there == function.local(*arguments))
-    seen.clear()
-    counted = list(counts.map(range(200)))
-    print("counts", set(counted))
-    made = makes.submit(3).result(90) if lasting else makes(3)
-    scale = 5  # what came back leaves the class as it is: it means the variables of this script
-    print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))
+    if sys.argv[1] == "end":
+        print(fails.submit(1).id)
+    elif sys.argv[1] == "attach":
+        scale = 7
+        attach(sys.argv[2])
+    else:
+        main(sys.argv[1])

@@ -151,6 +151,33 @@ def test_what_can_not_travel_is_told_by_its_text() -> None:
     assert "raise LocalError" in str(lost.value.__cause__)
 
 
+def test_what_can_not_travel_is_named() -> None:
+    lock = threading.Lock()
+
+    def helper() -> bool:
+        return lock.locked()
+
+    class Counter:
+        shared = lock
+
+    def with_default(_of: object = lock) -> bool:
+        return helper()
+
+    for function, where in (
+        (lambda: helper(), "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+        (lambda: Counter(), "shared of test_what_can_not_travel_is_named.<locals>.Counter"),
+        (with_default, "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+    ):
+        for way in (cluster(function), cluster(function).submit):
+            with pytest.raises(TypeError, match=re.escape(f"cannot pickle '_thread.lock' object ({where})")):
+                way()
+    for way in (jobs_sample.double, jobs_sample.double.submit):
+        for args, kwargs, name in (((lock,), {}, "1"), ((), {"x": [lock]}, "x")):
+            with pytest.raises(TypeError, match=rf"lock' object \(argument {name}\)$"):
+                way(*args, **kwargs)
+    assert jobs_sample.double.map([1]).results() == [2]
+
+
 def test_processes_that_end() -> None:
     with pytest.raises(JobError, match="failed: SystemExit: enough") as left:
         jobs_sample.exits("enough")
@@ -1166,6 +1193,13 @@ def test_what_is_printed_is_in_the_log_at_once() -> None:
     assert job.logs() == "text\nafter text\n"
 
 
+def test_processes_that_the_function_leaves_at_work_end_in_silence() -> None:
+    job = jobs_sample.leaves_processes_at_work.submit()
+    process = job.result(90)
+    assert wait_until(lambda: not Path(f"/proc/{process}").exists())
+    assert job.logs() == ""
+
+
 # --- what travels
 
 
@@ -1192,13 +1226,22 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
 
 
+def runs_script(*arguments: str) -> list[str]:
+    command = [sys.executable, str(Path(jobs_sample.__file__).with_name("script_sample.py")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize("way", ["call", "submit"])
 def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
-    script = Path(jobs_sample.__file__).with_name("script_sample.py")
-    done = subprocess.run([sys.executable, str(script), way], capture_output=True, text=True, timeout=180)
-    same = ["shares True", "by_name True", "spawns True", "memoizes True"]
-    told = [*same, "counts {(1, 1)}", "makes True 15 1 1"]
-    assert (done.stdout.splitlines(), done.stderr) == (told, "")
+    same = ["shares", "by_name", "spawns", "memoizes", "dispatches", "keeps"]
+    assert runs_script(way) == [*(f"{name} True" for name in same), "makes True 15 1 1"]
+
+
+def test_classes_of_a_script_are_its_own_when_it_is_run_again() -> None:
+    (job,) = runs_script("end")
+    assert runs_script("attach", job) == ["again True 7"]
 
 
 def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clustrix_core
 from clustrix_core.config import ClusterConfig
-from clustrix_core.jobs import travel
+from clustrix_core.jobs import culprit, travel
 from clustrix_core.jobs.dependencies import Dependencies
 from clustrix_core.jobs.parallel import cores_of
 from clustrix_core.state import cache_folder, check_owner
@@ -97,11 +97,17 @@ def pickled(
     offsets = [0]
     with open(folder / "arguments", "wb") as file:
         for call in calls:
-            names |= travel.dump(call, file)
+            try:
+                names |= travel.dump(call, file)
+            except Exception as error:
+                raise culprit.in_call(error, call) from None
             offsets.append(file.tell())
     packed = function, travel.dumps(config), offsets[:-1], cores_of(function, config), loops
     with open(folder / "function.pkl", "wb") as file:
-        names |= travel.dump(packed, file)
+        try:
+            names |= travel.dump(packed, file)
+        except Exception as error:
+            raise culprit.in_function(error, function) from None
     return Pickled(folder, names)
 
 

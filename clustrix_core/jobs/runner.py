@@ -57,6 +57,7 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int)
         function, args, kwargs = load(archive, folder, task)
         process = os.getpid()
         signal.signal(signal.SIGTERM, terminated)
+        os.register_at_fork(after_in_child=end_as_usual)
         try:
             with umask_of(umask):
                 result = function(*args, **kwargs)
@@ -267,6 +268,12 @@ class Terminated(BaseException):
 
 def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
+
+
+def end_as_usual() -> None:
+    """In a forked child of the function, which `multiprocessing` ends by SIGTERM: it has nothing to tell."""
+    if signal.getsignal(signal.SIGTERM) is terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def activate() -> None:

@@ -8,9 +8,9 @@ such as those of `multiprocessing`, find them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache, singledispatch
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any
@@ -18,7 +18,8 @@ from weakref import WeakSet
 
 from cloudpickle import cloudpickle
 
-MEMOIZED = type(lru_cache(repr))
+_MEMOIZED = type(lru_cache(repr))
+_DISPATCHER = singledispatch(repr).__code__  # type: ignore[attr-defined]
 
 _arriving = False
 _known: WeakSet[type] = WeakSet()
@@ -85,24 +86,58 @@ def reduced(value: Any, found: Any) -> Any:
     if isinstance(value, FunctionType):
         return (*found[:5], function_has_arrived)
     _known.add(value)
-    return (*found[:5], class_has_arrived)
+    return class_named, (value.__module__, value.__qualname__, *found[:2]), *found[2:5], class_has_arrived
 
 
-def reduced_memoized(function: Any) -> Any:
-    """How a function with an `lru_cache` travels: with an empty one."""
-    asked = function.cache_parameters()
-    return memoized, (function.__wrapped__, asked["maxsize"], asked["typed"])
+def reduced_wrapper(wrapper: Any) -> Any:
+    """How what `functools` makes of functions travels, where it can't by itself; else None."""
+    if isinstance(wrapper, cached_property):  # it may have a lock
+        return cached, (wrapper.func, wrapper.attrname)
+    if isinstance(wrapper, _MEMOIZED) and is_by_value(wrapper):
+        asked = wrapper.cache_parameters()
+        return memoized, (wrapper.__wrapped__, asked["maxsize"], asked["typed"])
+    if isinstance(wrapper, FunctionType) and wrapper.__code__ is _DISPATCHER and is_by_value(wrapper):
+        return dispatcher, (dict(wrapper.registry),)  # type: ignore[attr-defined]
+    return None
+
+
+def cached(function: Callable[[Any], Any], name: str) -> cached_property[Any]:
+    """The cached property that travelled."""
+    made = cached_property(function)
+    made.attrname = name
+    return made
 
 
 def memoized(function: Any, maxsize: int | None, typed: bool) -> Any:
-    """The function that travelled so."""
+    """The function with an `lru_cache` that travelled: with an empty one."""
     return lru_cache(maxsize, typed)(function)
+
+
+def dispatcher(registry: dict[type, Callable[..., Any]]) -> Any:
+    """The single-dispatch function that travelled."""
+    made = singledispatch(registry[object])
+    for kind, function in registry.items():
+        made.register(kind, function)
+    return made
 
 
 def function_has_arrived(function: FunctionType, state: Any) -> None:
     """Give a function its variables."""
     cloudpickle._function_setstate(function, state)
     _take(function)
+
+
+def class_named(module: str, name: str, make: Callable[..., type], given: tuple[Any, ...]) -> type:
+    """The class that travelled. One that this process has never seen may be the script's own all the same.
+
+    So it is where a script that was ended is run again, and asks for the result of a job from then.
+    """
+    own = vars(sys.modules["__main__"]).get(name) if module == "__main__" and not _arriving else None
+    *_, identity, _ = given
+    if not isinstance(own, type) or identity in cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID:
+        return make(*given)
+    _known.add(own)
+    return own
 
 
 def class_has_arrived(cls: type, state: Any) -> None:

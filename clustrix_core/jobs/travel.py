@@ -37,9 +37,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.globals_ref = script.globals_of_script()
 
     def reducer_override(self, obj: Any) -> Any:
+        if (wrapper := script.reduced_wrapper(obj)) is not None:
+            return wrapper
         if not isinstance(obj, _SPECIAL):
-            if isinstance(obj, script.MEMOIZED) and script.is_by_value(obj):
-                return script.reduced_memoized(obj)
             if is_decorated(obj):
                 self._note(obj)
             return (arrive, travelling(obj)) if is_config(obj) else NotImplemented
