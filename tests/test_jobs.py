@@ -652,6 +652,14 @@ def test_what_jobs_left_is_removed_where_their_work_dir_is_gone(
     assert not job_folder(job, Path.home()).exists()
 
 
+def test_a_result_that_is_no_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run, job = Here(capfdbinary), cluster(frozenset).submit("a")
+    assert run("result", job.id).lines == ["frozenset({'a'})"]
+    told = run("result", "--json", job.id)
+    assert (told.code, told.out) == (3, b"")
+    assert f"the result of job {job.id} is no JSON: Object of type frozenset" in told.err
+
+
 def test_a_result_on_the_command_line_may_be_an_exception(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     run = Here(capfdbinary)
     told = run("result", jobs_sample.raises.submit("no").id)

@@ -136,10 +136,13 @@ def result(id: str, output: Output) -> int:
     """
     values = [_result(job) for job in _attached(id)]
     value = values if _is_array(id) else values[0]
-    if output.as_json:
-        output.document(value)
-    else:
+    if not output.as_json:
         output.line(printable(repr(value)))
+        return OK
+    try:
+        output.document(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JobError(f"the result of job {id} is no JSON: {error}; without --json it is shown") from error
     return OK
 
 
