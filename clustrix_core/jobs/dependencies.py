@@ -296,8 +296,9 @@ class _Search:
         if os.path.normpath(text) in self._files:
             return
         with suppress(OSError, ValueError):
-            if (Path.cwd() / text).is_file() or (folder / text).is_file():
-                taken = f"files=[{text!r}] takes it along"
+            is_here = (Path.cwd() / text).is_file()
+            if is_here or (folder / text).is_file():
+                taken = f"files=[{text!r}] takes it along" + ("" if is_here else f", started in {folder}")
                 self._warn(f"{where} names the local file {text!r}, which doesn't travel: {taken}")
 
     def _warn(self, warning: str) -> None:

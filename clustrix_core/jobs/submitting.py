@@ -161,7 +161,7 @@ def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
         if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
             raise JobError(f"files: {printable(path)!r} is not below the current directory")
         if not os.path.isfile(inside):
-            raise JobError(f"files: {printable(path)!r} is no file here")
+            raise JobError(f"files: {printable(path)!r} is no file in the current directory, {os.getcwd()!r}")
         yield f"files/{inside}", inside
 
 
