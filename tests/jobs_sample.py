@@ -257,6 +257,14 @@ def leaves_a_child(file: str) -> None:
     os._exit(3)
 
 
+@cluster
+def forks() -> str:
+    """Its child comes back as well, and first."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+    return "parent" if child else "child"
+
+
 class SillyError(Exception):
     """It can't say what it is."""
 

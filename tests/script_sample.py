@@ -13,7 +13,6 @@ from typing import Any
 from clustrix import Job, cluster
 
 seen: list[object] = []
-count = 0
 scale = 1
 
 
@@ -88,15 +87,6 @@ def keeps(model: Model) -> tuple[int, bool]:
 
 
 @cluster
-def counts(_number: int) -> tuple[int, int]:
-    """What it changes, no other call sees."""
-    global count
-    count += 1
-    seen.append(count)
-    return count, len(seen)
-
-
-@cluster
 def makes(size: int) -> Model:
     return Model(size)
 
@@ -134,8 +124,6 @@ def main(way: str) -> None:
         there = function.submit(*arguments).result(90) if way == "submit" else function(*arguments)
         print(function.name, there == function.local(*arguments))
     seen.clear()
-    counted = list(counts.map(range(200)))
-    print("counts", set(counted))
     made = makes.submit(3).result(90) if way == "submit" else makes(3)
     scale = 5  # what came back leaves the class as it is: it means the variables of this script
     print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))

@@ -7,6 +7,7 @@ import importlib
 import json
 import linecache
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as WaitedInVainError  # Python's own from 3.11 on
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -325,6 +327,12 @@ def test_an_exception_that_can_not_say_what_it_is() -> None:
         jobs_sample.raises_silly.submit().result(90)
 
 
+def test_a_forked_child_that_comes_back_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert jobs_sample.forks() == "parent"
+    assert jobs_sample.forks.submit().result(90) == "parent"
+    assert capfd.readouterr().err == ""
+
+
 def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
     config = ClusterConfig(local_work_dir=str(work))
     expected = ([2, 4], [2, 4], "ProblemError('inside')", ["_0", "_1"])
@@ -444,6 +452,16 @@ def test_wrong_resources_are_refused_at_once() -> None:
             cluster(cores=cores)
     with pytest.raises(TypeError, match="options is a dict"):
         cluster(options="exclusive")
+
+
+@pytest.mark.parametrize("what", [3, ClusterConfig(), classmethod(len)])
+def test_what_is_no_function_is_refused_at_once(what: Any) -> None:
+    with pytest.raises(TypeError, match=rf"for a function, not for a {type(what).__name__}: .*config="):
+        cluster(what)
+
+
+def test_a_function_is_shown_by_its_name() -> None:
+    assert repr(jobs_sample.counts) == "<ClusterFunction counts>"
 
 
 def test_async_functions_are_refused_at_once() -> None:
@@ -720,6 +738,19 @@ def test_a_job_that_can_not_be_remembered_is_not_submitted(
     with pytest.raises(JobError, match=r"isn't submitted, as this machine .*No space left.*XDG_STATE_HOME"):
         jobs_sample.counts.submit(str(work / "marks"))
     assert (work / "marks").read_text() == "x"
+
+
+def test_a_user_without_a_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number without a name."""
+
+    def nameless(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    package._core.cache_clear()
+    with pytest.raises(JobError, match=r"isn't submitted, .* there is no home folder; set HOME or XDG_STATE"):
+        jobs_sample.counts.submit("marks")
 
 
 def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1112,7 +1143,7 @@ def test_an_executor() -> None:
         assert (job.result(90), other.result(90)) == (8, 10)
         assert {done.result() for done in as_completed([job, other], 90)} == {8, 10}
         slow = executor.map(time.sleep, [100], timeout=0.2)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(WaitedInVainError):
             next(slow)
         executor.shutdown(wait=False)
         with pytest.raises(RuntimeError, match="shut down"):
@@ -1186,7 +1217,7 @@ def runs_script(*arguments: str) -> list[str]:
 @pytest.mark.parametrize("way", ["call", "submit"])
 def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
     same = ["shares", "by_name", "spawns", "memoizes", "dispatches", "keeps"]
-    assert runs_script(way) == [*(f"{name} True" for name in same), "counts {(1, 1)}", "makes True 15 1 1"]
+    assert runs_script(way) == [*(f"{name} True" for name in same), "makes True 15 1 1"]
 
 
 def test_classes_of_a_script_are_its_own_when_it_is_run_again() -> None:

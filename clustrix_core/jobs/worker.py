@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from clustrix_core.jobs import here, parallel, runner, script, travel
@@ -53,31 +52,14 @@ def run(task: Task) -> list[Any]:
     os.environ[here.CORES] = str(task.cores)
     try:
         os.chdir(task.work_dir)
-        functions = _functions(task)
+        script.begin()
+        with script.arriving():
+            function = pickle.loads(task.function)
+        function = parallel.split(getattr(function, "local", function), task.loops)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
     packer = travel.Packer()
-    calls = zip(functions, task.calls, strict=False)
-    return [_outcome(task.work_dir, function, call, packer) for function, call in calls]
-
-
-def _functions(task: Task) -> Iterator[Callable[..., Any]]:
-    """The function for each of the calls. That of a script comes anew: none sees what another has changed."""
-    first = _loaded(task)
-    if hasattr(first, "__qualname__") and not script.is_by_value(first):
-        return repeat(_split(first, task))
-    others = (_loaded(task) for _ in task.calls[1:])
-    return (_split(function, task) for function in chain([first], others))
-
-
-def _loaded(task: Task) -> Any:
-    script.begin()
-    with script.arriving():
-        return pickle.loads(task.function)
-
-
-def _split(function: Any, task: Task) -> Callable[..., Any]:
-    return parallel.split(getattr(function, "local", function), task.loops)
+    return [_outcome(task.work_dir, function, call, packer) for call in task.calls]
 
 
 def _outcome(
