@@ -1201,6 +1201,12 @@ def test_what_is_printed_is_in_the_log_at_once() -> None:
     assert job.logs() == "text\nafter text\n"
 
 
+def test_processes_that_are_ended_as_they_begin_do_end() -> None:
+    job = jobs_sample.ends_processes_that_begin.submit(300)
+    assert job.result(120) == 300
+    assert job.logs() == ""
+
+
 def test_processes_that_the_function_leaves_at_work_end_in_silence() -> None:
     job = jobs_sample.leaves_processes_at_work.submit()
     process = job.result(90)
