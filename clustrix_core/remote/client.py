@@ -133,11 +133,14 @@ class Client:
         if len(body) > agent.MAX_BODY:
             raise ValueError(f"the arguments of {operation} are longer than {agent.MAX_BODY} bytes")
         call = Call(self, next(self._numbers))
-        self._calls[call.number] = call
-        if self._lost is not None:  # perhaps since just now, without having seen this call
-            self.forget(call.number)
-            raise self.failure()
-        self.send(call.number, agent.CALL, body)
+        try:
+            self._calls[call.number] = call
+            if self._lost is not None:  # perhaps since just now, without having seen this call
+                raise self.failure()
+            self.send(call.number, agent.CALL, body)
+        except BaseException:  # Ctrl-C, too: nobody else knows of the call
+            call.cancel()
+            raise
         return call
 
     def send(self, number: int, kind: int, body: bytes = b"") -> None:
