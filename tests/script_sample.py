@@ -13,6 +13,7 @@ from typing import Any
 from clustrix import Job, cluster
 
 seen: list[object] = []
+count = 0
 scale = 1
 
 
@@ -87,6 +88,21 @@ def keeps(model: Model) -> tuple[int, bool]:
 
 
 @cluster
+def counts(_number: int) -> int:
+    """What it sets, no other call sees."""
+    global count
+    count += 1
+    return count
+
+
+@cluster
+def collects(number: int) -> int:
+    """Nor what it adds to."""
+    seen.append(number)
+    return len(seen)
+
+
+@cluster
 def makes(size: int) -> Model:
     return Model(size)
 
@@ -124,6 +140,7 @@ def main(way: str) -> None:
         there = function.submit(*arguments).result(90) if way == "submit" else function(*arguments)
         print(function.name, there == function.local(*arguments))
     seen.clear()
+    print("counts", {*counts.map(range(200))}, {*collects.map(range(200))})
     made = makes.submit(3).result(90) if way == "submit" else makes(3)
     scale = 5  # what came back leaves the class as it is: it means the variables of this script
     print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))

@@ -7,12 +7,13 @@ such as those of `multiprocessing`, find them.
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, singledispatch
 from importlib.machinery import ModuleSpec
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakSet
 
@@ -77,6 +78,41 @@ def is_by_value(value: Any) -> bool:
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
+
+
+def may_keep(function: Any) -> bool:
+    """Whether a call of a function that has arrived may leave something behind for the next one.
+
+    That of a module may, too, but there it is the module's own, which is imported once.
+    """
+    if not isinstance(function, FunctionType):
+        return not isinstance(function, BuiltinFunctionType)
+    if not is_by_value(function):
+        return False
+    named = [value for name, value in function.__globals__.items() if not name.startswith("__")]
+    functions = [function, *(value for value in named if isinstance(value, FunctionType))]
+    return any(map(_holds_something, functions)) or not all(map(_is_constant, named))
+
+
+def _holds_something(function: FunctionType) -> bool:
+    defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    kept = function.__closure__ or vars(function) or _sets_globals(function.__code__)
+    return bool(kept) or not all(map(_is_constant, defaults))
+
+
+def _sets_globals(code: CodeType) -> bool:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    here = (
+        instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for instruction in dis.get_instructions(code)
+    )
+    return any(here) or any(map(_sets_globals, inner))
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, type):
+        return not is_by_value(value)
+    atoms = (bool, int, float, complex, str, bytes, type(None), ModuleType, FunctionType, BuiltinFunctionType)
+    return isinstance(value, atoms)
 
 
 def reduced(value: Any, found: Any) -> Any:

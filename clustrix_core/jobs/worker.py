@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from clustrix_core.jobs import here, parallel, runner, script, travel
@@ -52,14 +53,32 @@ def run(task: Task) -> list[Any]:
     os.environ[here.CORES] = str(task.cores)
     try:
         os.chdir(task.work_dir)
-        script.begin()
-        with script.arriving():
-            function = pickle.loads(task.function)
-        function = parallel.split(getattr(function, "local", function), task.loops)
+        functions = _functions(task)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
     packer = travel.Packer()
-    return [_outcome(task.work_dir, function, call, packer) for call in task.calls]
+    calls = zip(functions, task.calls, strict=False)
+    return [_outcome(task.work_dir, function, call, packer) for function, call in calls]
+
+
+def _functions(task: Task) -> Iterator[Callable[..., Any]]:
+    """The function for each of the calls: one that may keep something comes anew, so that none sees it."""
+    first = _loaded(task)
+    if not script.may_keep(first):
+        return repeat(_split(first, task))
+    others = (_loaded(task) for _ in task.calls[1:])
+    return (_split(function, task) for function in chain([first], others))
+
+
+def _loaded(task: Task) -> Any:
+    script.begin()
+    with script.arriving():
+        function = pickle.loads(task.function)
+    return getattr(function, "local", function)
+
+
+def _split(function: Any, task: Task) -> Callable[..., Any]:
+    return parallel.split(function, task.loops)
 
 
 def _outcome(
