@@ -309,7 +309,7 @@ class Reach:
 
     def _prove(self, call: Callable[[Walk, Any], object]) -> None:
         """Prove something more of what the loop meets."""
-        proof = Proof(self._sources, self._facts.assumptions != [])
+        proof = Proof(self._sources, self._facts.trusts)
         proof.facts = self._facts
         scope: Any = types.SimpleNamespace()
         at: Any = types.SimpleNamespace()
