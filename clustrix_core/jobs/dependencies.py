@@ -30,6 +30,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from clustrix_core.jobs.script import is_by_value
+
 MANY = 10_000
 """Items of a collection that are looked at: those of larger ones are data, and alike."""
 
@@ -141,7 +143,7 @@ class _Search:
 
     def _look_at_function(self, function: FunctionType, why: str) -> None:
         self.named.add(function.__name__)
-        if not _by_value(function):
+        if not is_by_value(function):
             self.need(function.__module__, why)
             if "<locals>" not in function.__qualname__:
                 return
@@ -166,7 +168,7 @@ class _Search:
             self._look_at_code(_Code(tree, package, file, start - 1, {*_optional(tree)}))
 
     def _look_at_class(self, cls: type, why: str) -> None:
-        if not _by_value(cls):
+        if not is_by_value(cls):
             self.need(cls.__module__, why)
             return
         for base in cls.__bases__:
@@ -336,17 +338,6 @@ def _run_by_import(tree: ast.AST, functions: list[_Function]) -> Iterator[ast.AS
             waiting += [*node.decorator_list, node.args]
         else:
             waiting.extend(ast.iter_child_nodes(node))
-
-
-def _by_value(value: Any) -> bool:
-    """Whether cloudpickle pickles a function or class by value: no module has it under its name."""
-    module = sys.modules.get(value.__module__)
-    if module is None or value.__module__ == "__main__":
-        return True
-    found: Any = module
-    for part in value.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
 
 
 def _optional(tree: ast.AST) -> Iterator[ast.AST]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clustrix_core.config import ClusterConfig, resolve
 from clustrix_core.discovery import load_backend
+from clustrix_core.environment import summary
 from clustrix_core.errors import (
     AuthenticationFailedError,
     ClustrixError,
@@ -113,6 +114,7 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
             f"{record.function} on {where}, with {job.python}, in {record.folder}",
             f"What would be sent (parts that are there already are not):\n{sizes}",
             f"What the function needs:\n{needed.report() or 'nothing but Python'}",
+            f"What is set up before:\n{summary(config) or 'nothing'}",
             f"What would be run:\n{script}",
         ]
     )
