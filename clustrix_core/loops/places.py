@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import CellType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -96,16 +97,25 @@ def _step(value: Any, step: str) -> Iterable[Any]:
     return _attribute(value, step)
 
 
+def own_attributes(value: Any) -> dict[str, Any]:
+    """Those that an object has itself, without asking its class."""
+    try:
+        found: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _attribute(value: Any, name: str) -> Iterator[Any]:
     """An attribute that nothing computes; none if it isn't set, which is an error for the run to raise."""
     cls = type(value)
     if is_library(cls.__module__) and cls is not SimpleNamespace:
         raise Lost(f"nobody knows what the {name} of a {cls.__qualname__} is")
-    own = getattr(value, "__dict__", {})
+    own = own_attributes(value)
     member = inspect.getattr_static(cls, name, None)
     if isinstance(member, MemberDescriptorType):  # one of __slots__
-        if hasattr(value, name):
-            yield getattr(value, name)
+        with suppress(AttributeError):
+            yield member.__get__(value, cls)
     elif hasattr(type(member), "__get__") and (name not in own or hasattr(type(member), "__set__")):
         raise Lost(f"{cls.__qualname__} computes its {name}")
     elif name in own:
