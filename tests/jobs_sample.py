@@ -68,6 +68,17 @@ def prints_and_ends(text: str) -> None:
 
 
 @cluster
+def ends_processes_that_begin(count: int) -> int:
+    fork = multiprocessing.get_context("fork")
+    for _ in range(count):
+        process = fork.Process(target=time.sleep, args=(1000,))
+        process.start()
+        process.terminate()
+        process.join()
+    return count
+
+
+@cluster
 def leaves_processes_at_work() -> int:
     """As a pool does that isn't waited for: at the end of the block, and of this process, they are ended."""
     fork = multiprocessing.get_context("fork")

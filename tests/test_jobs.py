@@ -33,7 +33,7 @@ from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cl
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import following, package, records, there, travel
+from clustrix_core.jobs import following, glance, package, records, there, travel
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.job import Submission
 from clustrix_core.jobs.models import JobSpec
@@ -583,7 +583,23 @@ def test_jobs_are_asked_for_that_nobody_follows(
 
     assert wait_until(lambda: states() == ["completed", "failed", "running"])
     assert [records.load(each).ended for each in ids] == ["", "", ""]  # their results are still to be fetched
+    assert "has not ended" in run("clean", *ids).err
+    assert run("clean").code == 0
+    assert [record.id for record in records.all_records()] == ids
+    assert run("clean", *ids[:2]).code == 0
+    assert [record.id for record in records.all_records()] == ids[2:]
     assert run("cancel", ids[-1]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "over"),
+    [
+        *(("completed", True), ("node failure", True), ("1,000 completed, 1 timed out", True)),
+        *(("unknown", False), ("pending (Priority)", False), ("2 completed, 1 running", False)),
+    ],
+)
+def test_a_job_is_over_when_all_its_tasks_are(state: str, over: bool) -> None:
+    assert glance.is_over(state) == over
 
 
 def test_jobs_of_a_place_that_can_not_be_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -634,6 +650,14 @@ def test_what_jobs_left_is_removed_where_their_work_dir_is_gone(
     pool.close()
     assert Here(capfdbinary)("clean").code == 0
     assert not job_folder(job, Path.home()).exists()
+
+
+def test_a_result_that_is_no_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run, job = Here(capfdbinary), cluster(frozenset).submit("a")
+    assert run("result", job.id).lines == ["frozenset({'a'})"]
+    told = run("result", "--json", job.id)
+    assert (told.code, told.out) == (3, b"")
+    assert f"the result of job {job.id} is no JSON: Object of type frozenset" in told.err
 
 
 def test_a_result_on_the_command_line_may_be_an_exception(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -1087,7 +1111,7 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         ("../x", "not below"),
         ("..", "not below"),
         ("/etc/passwd", "not below"),
-        ("none", "no file"),
+        ("none", "no file in the current directory, .*here"),
     ):
         with pytest.raises(JobError, match=why):
             jobs_sample.reads.with_options(files=bad).submit("x")
@@ -1107,6 +1131,15 @@ def test_a_file_that_travels_is_nothing_to_be_warned_of(
 
     assert "names the local file './params.json'" in reads.dependencies().report()
     assert reads.with_options(files="params.json").dependencies().warnings == []
+
+
+def test_a_file_beside_the_source_travels_from_there() -> None:
+    @cluster
+    def reads() -> str:
+        return open("jobs_sample.py").read()
+
+    (warning,) = reads.dependencies().warnings
+    assert warning.endswith(f"files=['jobs_sample.py'] takes it along, started in {HERE}")
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
@@ -1166,6 +1199,12 @@ def test_what_is_printed_is_in_the_log_at_once() -> None:
     with pytest.raises(JobError, match="ended without a word"):
         job.result(90)
     assert job.logs() == "text\nafter text\n"
+
+
+def test_processes_that_are_ended_as_they_begin_do_end() -> None:
+    job = jobs_sample.ends_processes_that_begin.submit(300)
+    assert job.result(120) == 300
+    assert job.logs() == ""
 
 
 def test_processes_that_the_function_leaves_at_work_end_in_silence() -> None:

@@ -49,7 +49,8 @@ class ClusterFunction(Generic[P, R]):
                 f"{function.__qualname__} is async, and what runs as a job returns its result: put @cluster "
                 "on a function that calls asyncio.run"
             )
-        functools.update_wrapper(self, function)
+        # The attributes of a class are its methods, which aren't this object's.
+        functools.update_wrapper(self, function, updated=() if isinstance(function, type) else ("__dict__",))
         self.local, self.options = function, options
 
     @property

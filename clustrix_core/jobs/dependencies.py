@@ -73,6 +73,11 @@ class Dependencies:
         lines += [f"is not found here: {name} ({where})" for name, where in self.missing.items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
+    def elsewhere(self) -> dict[str, str]:
+        """The packages of which nothing is here, which the place may have; and where they are imported."""
+        tops = {name.partition(".")[0]: where for name, where in self.missing.items()}
+        return {top: where for top, where in tops.items() if _spec(top) is None}
+
     def reason(self, name: str) -> str:
         """Why something is needed."""
         return self.reasons.get(name, "a package that it is in")
@@ -296,8 +301,9 @@ class _Search:
         if os.path.normpath(text) in self._files:
             return
         with suppress(OSError, ValueError):
-            if (Path.cwd() / text).is_file() or (folder / text).is_file():
-                taken = f"files=[{text!r}] takes it along"
+            is_here = (Path.cwd() / text).is_file()
+            if is_here or (folder / text).is_file():
+                taken = f"files=[{text!r}] takes it along" + ("" if is_here else f", started in {folder}")
                 self._warn(f"{where} names the local file {text!r}, which doesn't travel: {taken}")
 
     def _warn(self, warning: str) -> None:

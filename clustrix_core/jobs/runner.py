@@ -20,6 +20,7 @@ import reprlib
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import zipfile
@@ -57,7 +58,7 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int)
         function, args, kwargs = load(archive, folder, task)
         process = os.getpid()
         signal.signal(signal.SIGTERM, terminated)
-        os.register_at_fork(after_in_child=end_as_usual)
+        let_children_end()
         try:
             with umask_of(umask):
                 result = function(*args, **kwargs)
@@ -270,10 +271,28 @@ def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
 
 
-def end_as_usual() -> None:
-    """In a forked child of the function, which `multiprocessing` ends by SIGTERM: it has nothing to tell."""
-    if signal.getsignal(signal.SIGTERM) is terminated:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def let_children_end() -> None:
+    """Have forked children end by SIGTERM, as `multiprocessing` has its own do: they have nothing to tell.
+
+    It is blocked meanwhile: a child forgets what comes before Python has made it one.
+    """
+    mask = threading.local()
+
+    def before() -> None:
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def in_child() -> None:
+        if signal.getsignal(signal.SIGTERM) is terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
+    def in_parent() -> None:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+        except Terminated:  # here it would be ignored
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    os.register_at_fork(before=before, after_in_child=in_child, after_in_parent=in_parent)
 
 
 def activate() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +41,14 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Confi
 
     yield make
     pool.close()
+
+
+def is_alive(number: str) -> bool:
+    """Whether there is such a process, and it isn't a dead one that nobody has asked for."""
+    try:
+        return bool(Path(f"/proc/{number}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_job_has_modules_variables_and_commands(configure: Configure, tmp_path: Path) -> None:
@@ -74,6 +85,25 @@ def test_what_fails_is_an_error_and_nothing_is_submitted(
     assert records.all_records() == []
     assert not (tmp_path / "home/.clustrix").exists()
     assert cluster_ls(".", config) == []
+
+
+def test_a_command_that_hangs_ends_by_ctrl_c_and_nothing_is_submitted(
+    configure: Configure, tmp_path: Path
+) -> None:
+    config = configure(pre_execution_commands=[f"echo $$ >{tmp_path}/shell; sleep 1000 & wait"])
+
+    def interrupt() -> None:
+        while not ((tmp_path / "shell").exists() and (tmp_path / "shell").read_text()):
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        cluster(values_of).submit(config, "HOME")
+    number = (tmp_path / "shell").read_text().strip()
+    while is_alive(number):
+        time.sleep(0.01)
+    assert not list((tmp_path / "home").glob(".clustrix/jobs/*"))
 
 
 def test_the_python_of_jobs_is_looked_for_in_it(configure: Configure, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from clustrix_core.doctor.examination import examine
 from clustrix_core.errors import ConfigError, ConnectionFailedError, UnsupportedOperationError
 from clustrix_core.jobs import records
 from clustrix_core.jobs.job import Submission
+from clustrix_core.session import pool
 from clustrix_core.testing.servers import Relay, SlurmCluster
 
 Prepare = Callable[..., ClusterConfig]
@@ -135,3 +136,15 @@ def test_a_warm_submission_is_one_round_trip(
         assert relay.round_trips == 1
         with ClusterFilesystem(config) as place, place.open("~/times") as file:
             assert file.read() == "x\n"
+
+
+def test_environment_modules_find_the_python_that_a_module_brings(configure: Prepare) -> None:
+    with SlurmCluster(modules="environment-modules") as host:
+        config = configure(at=host, module_loads=["snake/3"])
+        with ClusterFilesystem(config) as place:
+            assert place.exists(".")
+            found = place._session().backend.run(["printenv", "SNAKE", "LOADEDMODULES"])
+            assert found.output.split() == [b"module", b"snake/3"]
+        with pytest.raises(ConfigError, match="the module 'nosuch' doesn't load.*Unable to locate"):
+            cluster_exists(".", configure(at=host, module_loads=["nosuch"]))
+        pool.close()

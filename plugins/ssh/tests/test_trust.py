@@ -27,7 +27,7 @@ def fingerprint(server: SshServer) -> str:
 
 
 def test_it_is_listed_without_being_imported() -> None:
-    assert "clustrix-ssh" in clustrix("--help").stdout
+    assert "Make the key of a host known (clustrix-ssh)." in clustrix("--help").stdout
     assert "--fingerprint" in clustrix("trust", "--help").stdout
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, model_validator
@@ -82,7 +83,8 @@ class LocalBackend(EngineBackend, SupervisedJobs):
         return PreparedBackend(self._config) if self._config.wants_environment else self
 
     def run(self, command: Sequence[str], given: bytes = b"") -> Ran:
-        """Run a program in the home folder."""
+        """Run a program in the home folder. Ctrl-C ends it, with all that it has started."""
+        import signal
         import subprocess
         import tempfile
 
@@ -90,11 +92,19 @@ class LocalBackend(EngineBackend, SupervisedJobs):
 
         home, pipe = os.path.expanduser("~"), subprocess.PIPE
         with tempfile.TemporaryFile() as said:  # what is left running may keep it open, and isn't waited for
-            done = subprocess.run(  # noqa: S603
-                list(command), input=given, stdout=pipe, stderr=said, cwd=home, start_new_session=True
+            process = subprocess.Popen(  # noqa: S603
+                list(command), stdin=pipe, stdout=pipe, stderr=said, cwd=home, start_new_session=True
             )
+            with process:
+                try:
+                    output, _ = process.communicate(given)
+                except BaseException:
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    raise
             said.seek(0)
-            return Ran(done.returncode, done.stdout, said.read().decode("utf-8", "replace"))
+            return Ran(process.returncode, output, said.read().decode("utf-8", "replace"))
 
     def run_python(self, source: str, arguments: Sequence[str], given: bytes = b"") -> Ran:
         """Run the text of a program, with this Python."""
