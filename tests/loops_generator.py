@@ -81,6 +81,9 @@ def remembering(n, seen=[]):
     seen.append(n)
     return len(seen)
 
+def asked(model, n):
+    return model.m1(n)
+
 def growing(target, n):
     target.append(n)
     return len(target)
@@ -154,6 +157,7 @@ class _Writer:
         self.wild = 0
         self.aliased = False
         self.lists = False
+        self.objects = style == "objects"
         # The elements are lists or rows of an array.
         self.rows = style in ("lists", "arrays")
         self.loops = 0
@@ -193,6 +197,8 @@ class _Writer:
             return self.atom()
         kind = self.draw(st.integers(0, 11))
         one = self.number(depth - 1)
+        if self.objects and self.chance(40):
+            return self.method(one)
         if kind <= 2:
             return f"({one} {self.pick('+', '-', '* 2 -', '* K +')} {self.number(depth - 1)})"
         if kind == 3:
@@ -213,6 +219,14 @@ class _Writer:
                 f"(lambda v: v + {one})({self.atom()})",
             )
         return f"({one} * {self.pick('0.1', '1e16', '0.3')})" if self.style != "integers" else f"-{one}"
+
+    def method(self, n: str) -> str:
+        """A call of a method of an object that was there before."""
+        owner = self.pick("model", "model", "models[0]", f"models[{self.atom()} % 2]", "m", "MODEL")
+        if owner == "m" and "m.v" not in self.ints:
+            owner = "model.other"
+        name = f"m{self.draw(st.integers(0, 2))}"
+        return self.pick(f"{owner}.{name}({n})", f"{owner}.{name}({n})", f"asked({owner}, {n})")
 
     def atom(self) -> str:
         if self.hazard():
@@ -265,6 +279,8 @@ class _Writer:
         kind = self.draw(st.integers(0, 9))
         if kind < 5:
             return n
+        if self.objects and self.chance(50):
+            return f"{self.pick('model', 'models[1]', 'MODEL')}.kept({n})"
         options = [
             f"({n}, {self.atom()})",
             f"[{n}]",
@@ -322,7 +338,9 @@ class _Writer:
     def list_of_its_own(self) -> None:
         """Something is done to `mine`, which is the iteration's own list, unless a hazard made it another."""
         n = self.atom()
-        if self.wild and self.chance(20):
+        if self.objects and self.chance(30):
+            self.write(f"mine = {self.pick('model', 'models[0]', 'same(model)')}.kept({n})")
+        elif self.wild and self.chance(20):
             other = self.pick("ys", "cfg['list']", "alias", "out", "same(ys)", "x")
             self.write(f"mine = {other}")
         else:
@@ -460,8 +478,9 @@ class _Writer:
                 self.body(0, False)
 
     def private_list(self) -> None:
+        kept = ["model.kept(1)", "MODEL.kept(k)"] * self.objects
         self.write(
-            f"row = {self.pick('[]', f'[{self.atom()}]', f'list(ys)', f'fresh_list({self.atom()})', '[[1], 2]')}"
+            f"row = {self.pick(*kept, '[]', f'[{self.atom()}]', f'list(ys)', f'fresh_list({self.atom()})', '[[1], 2]')}"
         )
         for _ in range(self.draw(st.integers(0, 2))):
             self.write(
@@ -610,6 +629,14 @@ class _Writer:
             return self.pick("xs", "xs", "xs[:]", "zip(TABLE, ys)"), self.pick(
                 "x, y", "x, y", "x, *rest", "y, x"
             )
+        if self.objects and self.chance(25):
+            return self.pick(
+                ("models", "m"),
+                ("models[:1]", "m"),
+                ("enumerate(models)", "i, m"),
+                ("zip(models, ys[:])", "m, y"),
+                ("model.table[:3]", "x"),
+            )
         base = self.pick("xs[:]", "list(xs)") if self.aliased else self.pick("xs", "xs", "xs[:4]", "list(xs)")
         kind = self.draw(st.integers(0, 9))
         if kind <= 3:
@@ -645,7 +672,9 @@ class _Writer:
 
     def bind(self, target: str, iterable: str) -> None:
         if "zip(it, it)" not in iterable:
-            self.ints |= {name for name in target.split(", ") if not name.startswith("*")}
+            self.ints |= {name for name in target.split(", ") if name[0] not in "*m"}
+        if "m" in target.split(", "):
+            self.ints.add("m.v")
         if self.rows and "xs" in iterable:
             self.ints.discard("x")
             self.ints.add("int(x[0])")
@@ -750,16 +779,115 @@ class _Writer:
             with self.block("finally:"):
                 self.write("print(len(out), total)")
 
+    # --- Classes
 
-STYLES = ("integers", "floats", "pairs", "lists", "arrays")
+    def write_classes(self) -> None:
+        """Two classes, of which one is derived from the other, and objects of theirs."""
+        hazards = self.pick(0, 0, 0, 10, 30)
+        self.indent = 0
+        for name, base in (("Model", ""), ("Derived", "(Model)")):
+            with self.block(f"class {name}{base}:"):
+                if not base:
+                    self.write("all = []")
+                    with self.block("def __init__(self, v, table, other):"):
+                        self.write("self.v, self.table, self.other, self.n = v, table, other, 0")
+                for number in range(3):
+                    if not base or self.chance(40):
+                        self.write_method(f"m{number}", number, bool(base), hazards)
+                if not base or self.chance(30):
+                    self.write_method("kept", 3, bool(base), hazards)
+        self.write(f"MODEL = {self.pick('Model', 'Model', 'Derived')}(1, TABLE, None)")
+        with self.block("def objects(xs, ys, acc, cfg):"):
+            for name in ("model", "one", "two"):
+                table = self.pick(
+                    "[1, 2]", "[0]", "TABLE", *(("acc", "ys", "xs", "G", "Model.all") * self.aliased)
+                )
+                other = self.pick("None", "MODEL", "Model(2, [3], None)", "Derived(1, TABLE, MODEL)")
+                self.write(
+                    f"{name} = {self.pick('Model', 'Model', 'Derived')}({self.pick(*'0123')}, {table}, {other})"
+                )
+            if self.chance(10):
+                self.write(f"{self.pick('one', 'model')}.m1 = lambda n: acc.append(n) or len(acc)")
+            if self.aliased and self.chance(30):
+                self.write("model.other = model")
+            self.write("return model, [one, two]")
+        self.indent = 1
+
+    def write_method(self, name: str, number: int, derived: bool, hazards: int) -> None:
+        with self.block(f"def {name}(self, n):"):
+            for _ in range(self.draw(st.integers(0, 2))):
+                self.write(
+                    self.pick(
+                        "n = n * self.v - 1",
+                        "if n > self.v: return n - len(self.table)",
+                        "if n == 4: raise ValueError('method', n)",
+                        "for w in self.table: n += w",
+                        "made = [n]; made.append(self.v); n = sum(made)",
+                        "n = sum([w * n for w in self.table])",
+                        "n = n if self.other is None else n + self.other.v",
+                        "print(self.v, n)",
+                        "n += self.n",
+                        f"n = self.m{number - 1}(n)" if number else "n = pure(n)",
+                        f"n = self.other.m{number - 1}(n)" if number else "n = scaled(n)",
+                        f"n = super().{name}(n)" if derived and name != "kept" else "n = branching(n)",
+                    )
+                )
+            if self.chance(hazards):
+                self.write(
+                    self.pick(
+                        "self.n += 1",
+                        "self.v = n",
+                        "self.table.append(n) if len(self.table) < 20 else None",
+                        "table = self.table; table[0] = n",
+                        "self.other = self",
+                        "self.all.append(n); n = len(self.all)",
+                        "type(self).all = [n]",
+                        "G.append(n)",
+                        "n = len(G)",
+                        "setattr(self, 'n', n)",
+                        "self.other.n += 1",
+                        "for one in [self, self.other]: one.n = n",
+                        "n = logging_global(n)",
+                        "n = remembering(n)",
+                        "growing(self.table, n) if len(self.table) < 20 else None",
+                        "n = len(Model.all)",
+                        "self.__dict__['n'] = n",
+                    )
+                )
+            if name == "kept":
+                self.write(
+                    self.pick(
+                        "return [n, self.v]",
+                        "return [n, self.v]",
+                        "return (n, self.v)",
+                        "return self.table",
+                        "return [n, self.table]",
+                        "return fresh_list(n)",
+                        "return Model(n, [n], None).m0(n)",
+                        "return self.table[:2]",
+                        "return {'n': n}",
+                        "return str(n)",
+                    )
+                )
+            else:
+                self.write(
+                    self.pick("return n", "return n * self.v", "return n + len(self.table)", "return n % 5")
+                )
+
+
+STYLES = ("integers", "floats", "pairs", "lists", "arrays", "objects")
 
 
 @st.composite
 def programs(draw: st.DrawFn, style: str) -> Program:
     writer = _Writer(draw, style)
     writer.write_function()
-    function = "\n".join(["def f(xs, ys, acc, cfg):", *writer.lines, ""])
-    return Program(function, draw(arguments(style, writer.aliased)))
+    code = [f"def f(xs, ys, acc, cfg{', model, models' * writer.objects}):", *writer.lines, ""]
+    if writer.objects:
+        writer.lines = []
+        writer.write_classes()
+        code = [*writer.lines, *code]
+    return Program("\n".join(code), draw(arguments(style, writer.aliased)))
 
 
 @st.composite

@@ -8056,3 +8056,423 @@ def clipped_at_nothing_is_the_same(xs, series):
         mine = series.clip()
         mine.iloc[0] = x
     return series
+
+
+# --- Methods of objects that are there before -------------------------------------------------------------------------
+
+
+class Scale:
+    known = [1]
+
+    def __init__(self, factor=2, inner=None):
+        self.factor, self.inner = factor, inner
+        self.rows, self.made, self.numbers = [[1], [2]], 0, np.arange(4.0)
+
+    def scaled_by(self, x):
+        return x * self.factor
+
+    def scaled_inside(self, x):
+        return self.inner.scaled_by(x)
+
+    def scaled_twice(self, x):
+        return self.scaled_by(self.scaled_by(x))
+
+    def rows_seen(self, x):
+        return x + len(self.rows)
+
+    def known_seen(self, x):
+        return x + len(self.known)
+
+    def sum_seen(self, x):
+        return float(self.numbers.sum()) + x
+
+    def window_of(self, x):
+        return self.numbers[1:]
+
+    def pair_with(self, x):
+        return [x, self.factor]
+
+    def row_for(self, x):
+        return self.rows[x % 2]
+
+    def held_by(self, mine):
+        return [mine]
+
+    def counted_up(self, x):
+        self.made += 1
+        return self.made + x
+
+    def put_in(self, mine):
+        mine.append(self.rows)
+
+    def scaled_aloud(self, x):
+        print("scaling", x)
+        return x * self.factor
+
+    def counted_for_all(self, x):
+        type(self).known = [*self.known, x]
+        return len(self.known)
+
+    def __offset(self, x):
+        self.made += 1
+        return x
+
+    def offset_by(self, x):
+        return self.__offset(x)
+
+
+class ScaleThatCounts(Scale):
+    def scaled_by(self, x):
+        self.made += 1
+        return self.made
+
+
+class ScaleThatShares(Scale):
+    def pair_with(self, x):
+        return self.rows
+
+
+class ScaleAbove(Scale):
+    def scaled_by(self, x):
+        return super().scaled_by(x) + 1
+
+
+class ScaleWithIts(Scale):
+    def __offset(self, x):
+        return 0
+
+
+class ScaleOnce:
+    def __init__(self):
+        self.factor = 2
+
+    @functools.cached_property
+    def total_once(self):
+        return self.factor
+
+    def once_by(self, x):
+        return self.total_once * x
+
+
+class PlainScale:
+    def __init__(self, factor=2, inner=None):
+        self.factor, self.inner, self.rows = factor, inner, [[1], [2]]
+
+    def times(self, x):
+        return x * self.factor
+
+    def times_inside(self, x):
+        return self.inner.times(x)
+
+    def rows_counted(self, x):
+        return x + len(self.rows)
+
+    def __times(self, x):
+        return x + 1
+
+    def times_of_its_own(self, x):
+        return self.__times(x)
+
+
+class TimesAbove(PlainScale):
+    def times(self, x):
+        return super().times(x) + 1
+
+
+class TimesThatCounts(PlainScale):
+    def times(self, x):
+        self.factor += 1
+        return self.factor
+
+
+class TimesOfAll(PlainScale):
+    def __times(self, x):
+        CALLS.append(x)
+        return len(CALLS)
+
+
+class HoldsScales:
+    def __init__(self, scale):
+        self._scale, self.plain = scale, scale
+
+    @property
+    def computed(self):
+        return self._scale
+
+
+def patched_scale():
+    scale = PlainScale()
+    scale.times = lambda x: CALLS.append(x) or len(CALLS)
+    return scale
+
+
+@nasty(SPLIT, args=given(lambda: (PlainScale(3), XS)))
+def method_of_an_argument(scale, xs):
+    out = []
+    for x in xs:
+        y = scale.times(x)
+        y += 1
+        out.append(y)
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: (TimesAbove(3), XS)))
+def method_as_the_class_has_it(scale, xs):
+    return [scale.times(x) for x in xs]
+
+
+@nasty(SPLIT, args=given(lambda: (TimesThatCounts(3), XS)))
+def method_that_only_this_class_changes(scale, xs):
+    return [scale.times(x) for x in xs], scale
+
+
+@nasty(SPLIT, args=given(lambda: (PlainScale(1, TimesThatCounts(3)), XS)))
+def method_of_what_it_holds(scale, xs):
+    return [scale.times_inside(x) for x in xs], scale
+
+
+@nasty(SPLIT, args=given(lambda: ([PlainScale(1), PlainScale(2), TimesThatCounts(3), PlainScale(4)],)))
+def one_of_many_counts(scales):
+    out = []
+    for scale in scales:
+        out.append(scale.times(2))
+    return out, scales
+
+
+@nasty(SPLIT, args=given(lambda: ([PlainScale(1), patched_scale(), PlainScale(3)],)))
+def one_of_many_is_patched(scales):
+    out = []
+    for scale in scales:
+        out.append(scale.times(2))
+    return out
+
+
+@nasty(SPLIT, args=given(lambda: ([(PlainScale(1), 2), (TimesThatCounts(2), 3), (PlainScale(3), 4)],)))
+def one_of_pairs_counts(pairs):
+    out = []
+    for scale, x in pairs:
+        out.append(scale.times(x))
+    return out, pairs
+
+
+@nasty(SPLIT, INSIDE, args=given(lambda: ({TimesThatCounts(1): PlainScale(2)}, range(5))))
+def keys_that_count(table, numbers):
+    out = []
+    for number in numbers:
+        for key in table:
+            out.append(key.times(number))
+            out.append(table[key].times(number))
+    return out, list(table)
+
+
+@nasty(
+    SPLIT, args=given(lambda: ([[TimesThatCounts(1), PlainScale(2)], [PlainScale(3)]], slice(0, 1), range(5)))
+)
+def part_of_a_part_counts(scales, part, numbers):
+    out = []
+    for number in numbers:
+        out.append(scales[part][0][0].times(number))
+    return out, scales
+
+
+@nasty(SPLIT, args=given(lambda: (lambda scale: (scale, scale.rows, XS))(PlainScale())))
+def method_reads_what_is_filled(scale, rows, xs):
+    for x in xs:
+        rows.append(scale.rows_counted(x))
+    return rows
+
+
+@nasty(EITHER, args=given(lambda: (Scale(), Scale.known, XS)))
+def method_reads_what_all_share(scale, known, xs):
+    for x in xs:
+        known.append(scale.known_seen(x))
+    return known
+
+
+@nasty(EITHER, args=given(lambda: (lambda scale: (scale, scale.numbers[1:], [0, 1, 2]))(Scale())))
+def method_reads_memory_that_is_filled(scale, numbers, xs):
+    for x in xs:
+        numbers[x] = scale.sum_seen(x)
+    return numbers
+
+
+@nasty("shared", args=given(lambda: (Scale(), XS)))
+def method_counts(scale, xs):
+    return [scale.counted_up(x) for x in xs], scale
+
+
+@nasty("shared", args=given(lambda: (Scale(), XS, [])))
+def method_fills_an_argument(scale, xs, table):
+    for _ in xs:
+        scale.put_in(table)
+    return table
+
+
+@nasty("shared", args=given(lambda: (Scale(), XS)))
+def method_sets_the_class(scale, xs):
+    return [scale.counted_for_all(x) for x in xs], Scale.known
+
+
+@nasty("shared", args=given(lambda: (Scale(), XS)))
+def what_a_method_gives_is_its_own(scale, xs):
+    out = []
+    for x in xs:
+        row = scale.row_for(x)
+        row.append(x)
+        out.append(row)
+    return out, scale
+
+
+@nasty("shared unknown", args=given(lambda: (ScaleThatShares(), XS)))
+def what_this_class_gives_is_its_own(scale, xs):
+    out = []
+    for x in xs:
+        pair = scale.pair_with(x)
+        pair.append(x)
+        out.append(pair)
+    return out, scale
+
+
+@nasty("shared unknown", args=given(lambda: (Scale(), XS)))
+def what_a_method_gives_is_its_memory(scale, xs):
+    out = []
+    for x in xs:
+        window = scale.window_of(x)
+        window += 1
+        out.append(window)
+    return out, scale
+
+
+@nasty("shared unknown", args=given(lambda: (Scale(), XS)))
+def what_a_method_holds_is_given(scale, xs):
+    out = []
+    for x in xs:
+        mine = [x]
+        held = scale.held_by(mine)
+        held[0].append(1)
+        out.append(mine)
+    return out
+
+
+@nasty("unknown shared", args=given(lambda: (ScaleWithIts(), XS)))
+def private_method_of_the_class_above(scale, xs):
+    return [scale.offset_by(x) for x in xs], scale.made
+
+
+@nasty(EITHER, args=given(lambda: (TimesOfAll(), XS)))
+def private_method_of_the_class_below(scale, xs):
+    return [scale.times_of_its_own(x) for x in xs], CALLS
+
+
+@nasty(SPLIT, args=given(lambda: (HoldsScales(TimesThatCounts()), XS)))
+def method_of_what_is_computed(holder, xs):
+    return [holder.computed.times(x) for x in xs], holder
+
+
+@nasty(SPLIT, args=given(lambda: (HoldsScales(PlainScale()), XS)))
+def method_of_what_is_held(holder, xs):
+    return [holder.plain.times(x) for x in xs], holder
+
+
+@nasty(EITHER, EITHER, EITHER, EITHER, args=given(lambda: (PlainScale(), TimesThatCounts(), XS)))
+def other_object_by_one_name(scale, other, xs):
+    out = [scale.times(x) for x in xs]
+    scale = other
+    out += [scale.times(x) for x in xs]
+    for x in xs:
+        one, two = scale, other
+        for _ in range(2):
+            out.append(one.times(x))
+            one, two = two, one
+    return out, other
+
+
+@nasty("carried unknown", args=given(lambda: (PlainScale(), TimesThatCounts(), XS)))
+def other_object_after_the_first(scale, other, xs):
+    out = []
+    for x in xs:
+        out.append(scale.times(x))
+        scale = other
+    return out, other
+
+
+@nasty("unknown", args=given(lambda: (PlainScale(), TimesThatCounts(), XS)))
+def one_object_or_another(scale, other, xs):
+    out = []
+    for x in xs:
+        one = scale if x % 2 else other
+        out.append(one.times(x))
+    return out, other
+
+
+class PatchedLater(PlainScale):
+    pass
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (PatchedLater(), XS)))
+def class_that_gets_a_method_later(scale, xs):
+    out = []
+    for _ in range(2):
+        for x in xs:
+            out.append(scale.times(x))
+        PatchedLater.times = TimesThatCounts.times
+    del PatchedLater.times
+    return out, scale
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (PatchedLater(), XS)))
+def object_of_another_class_later(scale, xs):
+    out = []
+    for _ in range(2):
+        for x in xs:
+            out.append(scale.times(x))
+        scale.__class__ = TimesThatCounts
+    return out, scale
+
+
+@nasty(EITHER, args=given(lambda: ({1: [], 2: [], 3: []}, Scale(), XS)))
+def method_prints_before_its_place_is_missing(table, scale, xs):
+    for x in xs:
+        table[x].append(scale.scaled_aloud(x))
+
+
+class GetsAloud:
+    def get(self, x):
+        print("getting", x)
+        return x
+
+
+@nasty(EITHER, args=given(lambda: ({3: [], 1: []}, GetsAloud(), [3, 1, 2, 3])))
+def known_name_prints_before_its_place_is_missing(table, source, xs):
+    for x in xs:
+        table[x].append(source.get(x))
+
+
+@nasty(EITHER, args=given(lambda: ([None, 1, PlainScale()],)))
+def nothing_has_no_method(scales):
+    out = []
+    for scale in scales:
+        out.append(scale.times(1))
+    return out
+
+
+@nasty("unknown", args=given(lambda: (ScaleOnce(), XS)))
+def property_that_is_cached(scale, xs):
+    return [scale.once_by(x) for x in xs], scale
+
+
+SCALE_OF_ALL = PlainScale(3)
+
+
+def exchanged_scale():
+    globals()["SCALE_OF_ALL"] = TimesThatCounts(3)
+
+
+def by_the_scale_of_all(x):
+    return SCALE_OF_ALL.times(x)
+
+
+@nasty(SPLIT, args=given(lambda: (XS,)))
+def global_object_is_exchanged(xs):
+    exchanged_scale()
+    return [by_the_scale_of_all(x) for x in xs], SCALE_OF_ALL

@@ -1,4 +1,4 @@
-"""Forty loops as researchers write them, on data small enough to run in a test.
+"""Forty-three loops as researchers write them, on data small enough to run in a test.
 
 They are written as such code is written, not as an analysis would like it. What is expected of each is what is true:
 it is split, or the iterations do depend on each other.
@@ -645,3 +645,66 @@ def rate_constants(temps, barriers):
         for j, T in enumerate(temps):
             rates[i][j] = A * np.exp(-Ea / (KB * T))
     return rates
+
+
+class Detector:
+    def __init__(self, gain, dark):
+        self.gain, self.dark = gain, dark
+
+    def corrected(self, frame):
+        return (frame - self.dark) / self.gain
+
+    def counts(self, frame, level=3.0):
+        signal_only = self.corrected(frame)
+        return int((signal_only > level).sum())
+
+
+class Atom:
+    def __init__(self, x, charge):
+        self.x, self.charge = x, charge
+
+    def distance_to(self, other):
+        return abs(self.x - other.x)
+
+    def energy_with(self, others):
+        energy = 0.0
+        for other in others:
+            if other.x != self.x:
+                energy += self.charge * other.charge / self.distance_to(other)
+        return energy
+
+
+class Sweep:
+    def __init__(self, model, dt=0.1):
+        self.model, self.dt = model, dt
+
+    def decayed(self, rate):
+        y, path = 1.0, []
+        for _ in range(20):
+            y -= self.dt * rate * y
+            path.append(y)
+        return path
+
+
+@research(
+    SPLIT, args=lambda here: (Detector(2.0, 1.0), list(np.random.default_rng(19).random((4, 6, 6)) * 20))
+)
+def frames_of_detector(detector, frames):
+    counts = []
+    for frame in frames:
+        counts.append(detector.counts(frame))
+    return counts
+
+
+@research(SPLIT, args=lambda here: ([Atom(0.0, 1), Atom(1.5, -1), Atom(4.0, 2)],))
+def coulomb_energies(atoms):
+    return [atom.energy_with(atoms) / 2 for atom in atoms]
+
+
+@research(SPLIT, args=lambda here: (Sweep(None), [0.1, 0.5, 1.0, 2.0]))
+def sweep_of_rates(sweep, rates):
+    finals = {}
+    for rate in rates:
+        path = sweep.decayed(rate)
+        finals[rate] = path[-1]
+    return finals

@@ -91,6 +91,95 @@ def test_trust_is_called_an_assumption() -> None:
     assert trusted.assumptions
 
 
+class Notebook(list[object]):
+    def note(self, what: object) -> None:
+        self.append(what)
+
+
+class EqualAndNoted:
+    def __init__(self) -> None:
+        self.asked = Notebook()
+
+    def __eq__(self, other: object) -> bool:
+        self.asked.note(other)
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@independent
+def itself(value: int) -> int:
+    return value
+
+
+def found_in(values: list[int], items: list[Any]) -> list[Any]:
+    return [(itself(value), value in items) for value in values]
+
+
+def test_what_is_declared_says_nothing_of_others() -> None:
+    item = EqualAndNoted()
+    assert always(found_in)([1, 2, 3], [item]) == [(1, True), (2, True), (3, True)]
+    assert item.asked == [1, 2, 3]
+
+
+class Scale:
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def scaled(self, value: int) -> int:
+        return value * self.factor
+
+
+class CountingScale(Scale):
+    def scaled(self, value: int) -> int:
+        self.factor += 1
+        return value * self.factor
+
+
+def scaled_by(scale: Scale, values: list[int]) -> list[int]:
+    found = []
+    for value in values:
+        found.append(scale.scaled(value))
+    return found
+
+
+def test_methods_are_those_of_the_objects_class(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "clustrix.loops")
+    (loop,) = explain(scaled_by).loops
+    assert loop.text == "split, if scale is of class Scale"
+    assert always(scaled_by)(Scale(3), [1, 2, 3]) == [3, 6, 9]
+    assert not caplog.records
+    counting = CountingScale(1)
+    assert always(scaled_by)(counting, [1, 1, 1]) == [2, 3, 4]
+    assert counting.factor == 4
+    assert (
+        "stays serial: self.factor is changed, and others may see that, in CountingScale.scaled"
+        in caplog.text
+    )
+    with pytest.raises(LoopError, match=r"self\.factor is changed"):
+        always(scaled_by, mode="require")(counting, [1])
+
+
+def test_the_text_of_methods_travels(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TRAVELLING)
+    subprocess.run([sys.executable, str(script)], check=True, timeout=60)
+
+
+TRAVELLING = """
+from clustrix_core.loops import plan
+class Scale:
+    def scaled(self, value):
+        return value
+class Other:
+    def left(self, value):
+        return value
+def scaled_by(scale, values):
+    return [scale.scaled(value) for value in values]
+assert {name for _, name, _ in plan(scaled_by).sources} == {"scaled_by", "scaled"}
+"""
+
+
 class Model:
     @independent
     @staticmethod

@@ -25,7 +25,15 @@ def as_written(function: Any) -> Any:
 def run(program: Program, how: Callable[[Any], Any]) -> Seen:
     with program.module() as module:
         function = how(module.f)
-        return observe(function, program.fresh_args(), lambda: (module.G, module.K, module.SHARED))
+        args = program.fresh_args()
+        if hasattr(module, "objects"):
+            args += module.objects(*args)
+        return observe(function, args, lambda: state(module))
+
+
+def state(module: Any) -> tuple[Any, ...]:
+    made = (module.MODEL, module.Model.all) if hasattr(module, "objects") else ()
+    return (module.G, module.K, module.SHARED, module.TABLE, *made)
 
 
 def is_split(program: Program) -> bool:

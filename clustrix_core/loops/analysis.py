@@ -74,6 +74,8 @@ class Loop:
         aliases: whether what it hands over may be something that was there before.
         facts: what was met.
         effects: of its statements.
+        plain: whether none of those looks for its place before the value is computed.
+        outputs: how many places that print, log or warn were met before it runs.
     """
 
     node: Any
@@ -90,6 +92,8 @@ class Loop:
     aliases: bool = False
     facts: Facts = field(default_factory=Facts)
     effects: dict[int, Effect] = field(default_factory=dict)
+    plain: bool = True
+    outputs: int = 0
 
 
 class Analysis:
@@ -268,9 +272,16 @@ class Analysis:
                 node.lineno,
             )
         proof.facts.guards += self._guards
-        loop.facts = proof.facts
+        loop.facts, loop.outputs = proof.facts, proof.facts.outputs
         loop.instances = {name: value.live for name, value in self.known.items() if value.kind == "instance"}
-        loop.verdict = Verdict(self.file, node.lineno, kind, True, assumptions=tuple(proof.facts.assumptions))
+        loop.verdict = Verdict(
+            self.file,
+            node.lineno,
+            kind,
+            True,
+            assumptions=tuple(proof.facts.assumptions),
+            conditions=tuple(proof.facts.conditions),
+        )
         return loop
 
     def _as_for(self, node: Any) -> ast.For:

@@ -25,12 +25,12 @@ from clustrix_core.errors import LoopError
 from clustrix_core.loops import copies, worker
 from clustrix_core.loops.analysis import Loop
 from clustrix_core.loops.copies import Copies, Copy
+from clustrix_core.loops.facts import Unfit
 from clustrix_core.loops.files import READ, WRITTEN, Staged
 from clustrix_core.loops.guards import Guards
 from clustrix_core.loops.reach import (
     Reach,
     TooLong,
-    Unfit,
     behind_iterators,
     behind_output,
     changeable,
@@ -77,6 +77,7 @@ class Part:
         guarded = {id(names): names for names, _, _ in loop.facts.guards if isinstance(names, dict)}
         self.places = [iterate.__globals__, *guarded.values()]  # where warnings may be from
         self.approved: set[type] = set()
+        self.proved: set[tuple[type, int]] = set()
         self.methods = _methods(loop)
         self.idle = 0  # how often in a row there was nothing to split
         self.looking = 0.0  # seconds that it took to look at what its iterations see
@@ -147,7 +148,8 @@ class Runtime:
         """The steps of a loop: items that are done as it was written, and effects that are to happen."""
         part = self.parts[number]
         depth = worker.depth() - 1
-        wanted = {*part.loop.inputs, *part.loop.accumulators, *part.loop.instances}
+        roots = [call.place[0] for call in part.loop.facts.later]
+        wanted = {*part.loop.inputs, *part.loop.accumulators, *part.loop.instances, *roots}
         kept = {name: names[name] for name in wanted if name in names}
         names.clear()  # before Python 3.13, the function keeps what locals() gave, and all that is in it
         return Run(self, part, header, leaves, kept, depth).steps(off, number)
@@ -372,9 +374,12 @@ class Run:
         began = time.perf_counter()
         seen = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
         inputs = [self._names[name] for name in loop.inputs]
+        seen.prove_methods(self._names, self._part.proved)
         seen.add([*seen.of_code(self._part.iterate), *inputs, *behind_iterators(it), *self._leaves_seen()])
         if loop.facts.outputs and changeable(behind_output()) & changeable(seen.objects):
             return "what it prints, logs or warns of may change what it reads"
+        if loop.facts.outputs > loop.outputs and not loop.plain:
+            return "something may be printed while a result is stored, which may fail before"
         filled = [self._names[name] for name in loop.accumulators]
         filled = [value for value in filled if type(value) not in _COUNTED]
         keys = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
@@ -398,6 +403,7 @@ class Run:
 
             if any(numpy.may_share_memory(one, other) for one in arrays for other in seen.arrays):
                 return "what the loop fills shares memory with what it reads"
+        self._part.guards.update()
         self._known = seen.objects
         self._part.looking = time.perf_counter() - began
         return ""

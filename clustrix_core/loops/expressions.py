@@ -9,6 +9,7 @@ from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 from clustrix_core.loops import calls
+from clustrix_core.loops.places import CUT, ITEM
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.state import State
 from clustrix_core.loops.syntax import bound_names, spelled
@@ -286,10 +287,12 @@ class Expressions(State):
             case "":
                 if base.own == OWN:
                     self.facts.by_name("__getitem__", OWN)
-        return Value(OWN) if base.own == OWN else Value()
+        return (
+            Value(OWN) if base.own == OWN else base.part(CUT if isinstance(node.slice, ast.Slice) else ITEM)
+        )
 
     def of_Attribute(self, node: ast.Attribute) -> Value:
-        base, name = self.expr(node.value), node.attr
+        base, name = self.expr(node.value), self.scope.mangled(node.attr)
         if name.startswith("__") and name.endswith("__") and name not in _PLAIN_DUNDERS:
             raise self.refuse(
                 "dynamic-code", name, f"{name} is what Python keeps for itself", "do without it", node
@@ -319,13 +322,13 @@ class Expressions(State):
         if base.own == OWN:
             self.facts.by_name(f".{name}", OWN)
             return Value(OWN)
-        return Value()
+        return base.part(name)
 
     def _of_instance(self, base: Value, name: str, node: ast.AST) -> Value:
         cls = base.live
         self.proof.check_class(cls, self, node)
         member = class_member(cls, name)
-        own = Value(OWN) if base.own == OWN else Value()
+        own = Value(OWN) if base.own == OWN else base.part(name)
         if isinstance(member, property):
             if not isinstance(member.fget, FunctionType):
                 return self.unknown_call(ast.Name(name), node)
@@ -377,14 +380,8 @@ class Expressions(State):
 
 
 def class_member(cls: type, name: str) -> Any:
-    """What a class has by a name, as it stands there; also by one that begins with two underscores."""
-    found = inspect.getattr_static(cls, name, UNKNOWN)
-    if found is UNKNOWN and name.startswith("__") and not name.endswith("__"):
-        for owner in cls.__mro__:
-            found = vars(owner).get(f"_{owner.__name__.lstrip('_')}{name}", UNKNOWN)
-            if found is not UNKNOWN:
-                break
-    return found
+    """What a class has by a name, as it stands there."""
+    return inspect.getattr_static(cls, name, UNKNOWN)
 
 
 def _is_cut(node: ast.expr) -> bool:

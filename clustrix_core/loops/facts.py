@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
-from clustrix_core.loops.values import UNKNOWN
+from clustrix_core.loops.places import Place
+from clustrix_core.loops.values import UNKNOWN, Value
 
 
 class Refused(Exception):  # noqa: N818 (it is a verdict)
@@ -15,6 +17,32 @@ class Refused(Exception):  # noqa: N818 (it is a verdict)
     def __init__(self, code: str, name: str, message: str, remedy: str, line: int = 0) -> None:
         super().__init__(message)
         self.code, self.name, self.message, self.remedy, self.line = code, name, message, remedy, line
+
+
+class Unfit(Exception):  # noqa: N818 (the loop stays here)
+    """Something is seen that iterations can't share, as far as anybody knows."""
+
+
+class MethodCall(NamedTuple):
+    """A call of a method whose object's class only the run tells.
+
+    Attributes:
+        place: of the object.
+        name: the method's.
+        args: what is known of the arguments.
+        keywords: the same of those by name.
+        node: the call.
+        result: what it was taken to give.
+        does: what it was taken to do, at most.
+    """
+
+    place: Place
+    name: str
+    args: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+    node: ast.Call
+    result: Value
+    does: frozenset[str]
 
 
 @dataclass
@@ -29,7 +57,10 @@ class Facts:
         methods: what was taken as known by its name only, for want of knowing the object: whatever has a
             method of this name has to give as much of its own as this.
         modules: the attributes that are used of the user's own modules.
+        later: the methods that are called of what only the run tells.
+        conditions: what was taken for granted of those.
         assumptions: what was taken on the user's word.
+        trusts: whether some of that wasn't declared.
         stored: whether something that has a name was given to an accumulator.
         late: whether something was changed after that.
         writes: whether files are written.
@@ -37,6 +68,7 @@ class Facts:
         mutates: whether anything is changed in place.
         fills: whether something that may hold others is put into an array: none may be of objects then.
         outputs: how many places there are that print, log or warn.
+        demotes: of a method by itself, whether it puts something shared into something own.
     """
 
     guards: list[tuple[Any, str, Any]] = field(default_factory=list)
@@ -45,7 +77,10 @@ class Facts:
     classes: set[type] = field(default_factory=set)
     methods: dict[str, int] = field(default_factory=dict)
     modules: dict[str, set[str]] = field(default_factory=dict)
+    later: list[MethodCall] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    trusts: bool = False
     stored: bool = False
     late: bool = False
     writes: bool = False
@@ -53,6 +88,11 @@ class Facts:
     mutates: bool = False
     fills: bool = False
     outputs: int = 0
+    demotes: bool = False
+
+    def condition(self, text: str) -> None:
+        if text not in self.conditions:
+            self.conditions.append(text)
 
     def assume(self, text: str) -> None:
         if text not in self.assumptions:
@@ -61,6 +101,24 @@ class Facts:
     def by_name(self, name: str, own: int) -> None:
         """A method is taken for what its name says, and to give something that is so much the code's own."""
         self.methods[name] = max(own, self.methods.get(name, own))
+
+    def does(self) -> frozenset[str]:
+        """What the code does that isn't seen in what it gives."""
+        return frozenset(name for name in _DEEDS if getattr(self, name))
+
+    def merge(self, other: Facts) -> None:
+        """Add what was met in a proof of its own; not what the code does."""
+        self.guards += other.guards
+        self.cells += other.cells
+        self.codes.update(other.codes)
+        self.classes |= other.classes
+        for name, own in other.methods.items():
+            self.by_name(name, own)
+        for module, names in other.modules.items():
+            self.modules.setdefault(module, set()).update(names)
+        self.later += [call for call in other.later if call not in self.later]
+        for assumption in other.assumptions:
+            self.assume(assumption)
 
     def stores_by_name(self) -> bool:
         """Whether attributes are set of objects of which it is only known that they are the code's own."""
@@ -81,6 +139,9 @@ class Facts:
             if any(now is not then for now, then in zip(shape(function), known, strict=True)):
                 return function.__qualname__
         return ""
+
+
+_DEEDS = ("writes", "looks", "mutates", "fills", "outputs", "demotes")
 
 
 def _content(cell: CellType) -> Any:

@@ -16,7 +16,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from clustrix_core.loops.source import is_library
 
@@ -72,37 +72,36 @@ class Staged:
 
         written = set(_written())
 
+        def leave(why: str) -> NoReturn:
+            refuse(why)
+            raise Trouble
+
         def hook(event: str, args: Any) -> None:
             if event == "open":
                 path, _, flags = args
                 if isinstance(path, (str, bytes)) and not self._mine and os.fsdecode(path) != os.devnull:
                     if flags & _WRITING:
-                        refuse("it writes to a file")
-                        raise Trouble
+                        leave("it writes to a file")
                     if written and os.path.realpath(os.fsdecode(path)) in written:
-                        refuse("it reads a file that is being written")
-                        raise Trouble
+                        leave("it reads a file that is being written")
                     if self._writes:
                         log(READ, os.path.realpath(os.fsdecode(path)))
             elif event == "pickle.find_class" and not is_library(args[0]):
-                refuse(f"a file holds a {args[1]}")
-                raise Trouble
+                leave(f"a file holds a {args[1]}")
             elif event in _CHANGING or (self._writes and event in _LOOKING):
-                refuse(f"it calls {event}")
-                raise Trouble
+                leave(f"it calls {event}")
 
         sys.addaudithook(hook)
-        self._open_beside(log, refuse)
+        self._open_beside(log, leave)
 
-    def _open_beside(self, log: Callable[[int, Any], None], refuse: Callable[[str], None]) -> None:
+    def _open_beside(self, log: Callable[[int, Any], None], leave: Callable[[str], NoReturn]) -> None:
         original: Any = io.open
         numbers = itertools.count()
         record = self._record.fileno() if self._record is not None else -1
 
         def opening(file: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
             if isinstance(file, int):  # where it stands is for all processes the same
-                refuse("a file is opened by its number")
-                raise Trouble
+                leave("a file is opened by its number")
             if (
                 not self._writes
                 or not set(mode) & set("wx")
@@ -112,8 +111,7 @@ class Staged:
                 return original(file, mode, *args, **options)
             folder, name = os.path.split(os.path.join(os.getcwd(), os.fsdecode(file)))
             if name in ("", os.curdir, os.pardir) or not os.path.isdir(folder):
-                refuse("a file can't be written")
-                raise Trouble
+                leave("a file can't be written")
             path = os.path.join(os.path.realpath(folder), name)
             beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(numbers)}")
 
@@ -125,8 +123,7 @@ class Staged:
             try:
                 opened = original(file, mode, *args, **options, opener=opened_beside)
             except Exception:  # the original's has another text, and may leave an empty file behind
-                refuse("a file can't be written")
-                raise Trouble from None
+                leave("a file can't be written")
             finally:
                 self._mine = False
             log(WRITTEN, (path, beside))

@@ -26,9 +26,9 @@ class Guards:
         self._functions: dict[int, tuple[FunctionType, Any]] = {}
         self._members: list[tuple[type, dict[str, Any]]] = []
         self._seen = 0, 0
-        self._update()
+        self.update()
 
-    def _update(self) -> None:
+    def update(self) -> None:
         """Keep what has been met since; classes of what a loop sees are proved when it runs."""
         guards, classes = self._facts.guards, self._facts.classes
         if self._seen == (len(guards), len(classes)):
@@ -44,11 +44,11 @@ class Guards:
             for owner in cls.__mro__:
                 if owner not in done and not is_library(owner.__module__):
                     done.add(owner)
-                    self._members.append((owner, {n: v for n, v in vars(owner).items() if _acts(v)}))
+                    self._members.append((owner, _acting(owner)))
 
     def changed(self) -> str:
         """What isn't what it was any more, if so."""
-        self._update()
+        self.update()
         changed = self._facts.changed()
         if changed:
             return f"{changed} has changed since the function was analysed"
@@ -59,10 +59,16 @@ class Guards:
             if any(one is not other for one, other in zip(shape(function), then, strict=True)):
                 return f"{function.__qualname__} has changed since the function was analysed"
         for cls, members in self._members:
-            if any(vars(cls).get(name) is not member for name, member in members.items()):
+            now = _acting(cls)
+            if now.keys() != members.keys() or any(now[name] is not members[name] for name in now):
                 return f"{cls.__qualname__} has changed since the function was analysed"
         return ""
 
 
-def _acts(member: Any) -> bool:
-    return callable(member) or hasattr(type(member), "__get__")
+def _acting(cls: type) -> dict[str, Any]:
+    """What a class itself has that does something."""
+    return {
+        name: member
+        for name, member in vars(cls).items()
+        if callable(member) or hasattr(type(member), "__get__")
+    }

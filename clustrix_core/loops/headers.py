@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core.loops import calls
 from clustrix_core.loops.facts import Refused
 from clustrix_core.loops.iteration import LoopWalk, unpacked
+from clustrix_core.loops.places import CUT, ITEM, Place, further
 from clustrix_core.loops.source import definition
 from clustrix_core.loops.syntax import bound_names, is_generator, local_names, spelled
-from clustrix_core.loops.values import NUMBER, OUTER, UNKNOWN, Value
+from clustrix_core.loops.values import NUMBER, OUTER, UNKNOWN, Value, element
 from clustrix_core.loops.walk import Walk
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Header:
                 else Value()
             )
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or node.keywords:
-            return Value()
+            return element(Value().at(self._place(node)))
         if not self.analysis.is_builtin(node.func.id) or any(
             isinstance(one, ast.Starred) for one in node.args
         ):
@@ -113,6 +114,17 @@ class Header:
             case "sorted" | "list" | "tuple" | "reversed" if len(node.args) == 1:
                 return self._item(node.args[0])
         return Value()
+
+    def _place(self, node: ast.expr) -> Place:
+        """Where what a part of the header finds stands before the loop, if nothing computes it."""
+        if isinstance(node, ast.Name):
+            return (node.id,) if node.id in self.analysis.local else self._header.expr(node).place
+        if isinstance(node, ast.Attribute):
+            return further(self._place(node.value), self.walk.scope.mangled(node.attr))
+        if isinstance(node, ast.Subscript):
+            step = CUT if isinstance(node.slice, ast.Slice) else ITEM
+            return further(self._place(node.value), step)
+        return ()
 
     # parts of the header
 

@@ -158,7 +158,7 @@ class LoopWalk(Walk):
         value = self.analysis.known.get(name, Value())
         if value.node is not None:
             return value._replace(node=(value.node[0], self))
-        return value
+        return value.at((name,))
 
     def differs(self, node: ast.expr) -> bool:
         return any(isinstance(inner, ast.Name) and inner.id in self.assigned for inner in ast.walk(node))
@@ -255,6 +255,7 @@ class LoopWalk(Walk):
             recorder.reaches(recorder.depth)
             replayed.value = recorder.value(replayed.value, True, "+=")
         self.loop.deep = self.loop.deep or not (plain or isinstance(replayed, ast.Assign))
+        self.loop.plain = self.loop.plain and plain
         if not plain and outputs != self.facts.outputs:
             raise self.refuse(
                 "effect-order",

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterable
+from functools import reduce
 from types import FunctionType, MethodType
 
 from clustrix_core.loops import calls
 from clustrix_core.loops.calling import LOGGING, SEED_EACH, Calls
 from clustrix_core.loops.expressions import class_member
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.facts import MethodCall, Refused
+from clustrix_core.loops.places import spelled_out
+from clustrix_core.loops.source import classes_with, is_library
 from clustrix_core.loops.syntax import root, spelled
-from clustrix_core.loops.values import NONE, NUMBER, OUTER, OWN, SHARED, UNKNOWN, Value, is_logger, live_value
+from clustrix_core.loops.values import (
+    NONE,
+    NUMBER,
+    OUTER,
+    OWN,
+    SHARED,
+    UNKNOWN,
+    Value,
+    is_logger,
+    joined,
+    live_value,
+)
 
 # Of these kinds it is known that a method is the one of the table.
 _CLEAR = frozenset({
@@ -26,7 +41,7 @@ class Methods(Calls):
     """What methods give, and what they do: by their names, where nothing is known of the object."""
 
     def call_method(self, node: ast.Call, function: ast.Attribute) -> Value:
-        name = function.attr
+        name = self.scope.mangled(function.attr)
         if _is_super(function.value):
             return self._call_super(name, node)
         before = self.proof.demotions
@@ -49,6 +64,10 @@ class Methods(Calls):
             self.facts.by_name(name, OWN)
             return self.open_path(node)
         known = calls.METHODS.get(name)
+        if known is None and base.place and base.kind == "" and not self.proof.trust:
+            found = self._call_later(base, name, args, keywords, node)
+            if found is not None:
+                return found
         if known is None:
             return self.proof.unknown(
                 "unknown-method",
@@ -247,6 +266,59 @@ class Methods(Calls):
             return self._call_known_method(name, known, base, args, keywords, node, node.func)
         return self.unknown_call(node.func, node)
 
+    def _call_later(
+        self, base: Value, name: str, args: list[Value], keywords: dict[str, Value], node: ast.Call
+    ) -> Value | None:
+        """Call a method of an object of which only the run tells the class: of one like those at hand.
+
+        Raises:
+            Refused: none of those can be proved.
+        """
+        if any(map(_is_function, (*args, *keywords.values()))):
+            return None
+        call = MethodCall(
+            base.place,
+            name,
+            tuple(map(_told, args)),
+            tuple((key, _told(value)) for key, value in keywords.items()),
+            node,
+            Value(),
+            frozenset(),
+        )
+        found, refused = {}, None
+        for cls in classes_with(name, self.scope.globals):
+            try:
+                found[cls] = self.proof.method(cls, call)
+            except Refused as refusal:
+                refused = refusal
+        if refused is not None and not found:
+            raise refused
+        if not found:
+            return None
+        does = frozenset().union(*(facts.does() for _, facts in found.values()))
+        results = [result for result, _ in found.values()]
+        call = call._replace(result=reduce(joined, results), does=does)
+        if call not in self.facts.later:
+            self.facts.later.append(call)
+        self._does(call.does)
+        for _, facts in found.values():
+            for assumption in facts.assumptions:
+                self.facts.assume(assumption)
+        self.facts.condition(f"{spelled_out(base.place)} is of class {_some(found)}")
+        return call.result
+
+    def _does(self, deeds: frozenset[str]) -> None:
+        """What a method may do that isn't seen in what it gives."""
+        facts = self.facts
+        facts.outputs += "outputs" in deeds
+        facts.writes = facts.writes or "writes" in deeds
+        facts.looks = facts.looks or "looks" in deeds
+        facts.fills = facts.fills or "fills" in deeds
+        facts.mutates = facts.mutates or "mutates" in deeds
+        facts.late = facts.late or ("mutates" in deeds and facts.stored)
+        if "demotes" in deeds:
+            self.demote()
+
     def _call_super(self, name: str, node: ast.Call) -> Value:
         """A method as the classes above define it."""
         args, keywords = self.arguments(node)
@@ -277,6 +349,22 @@ class Methods(Calls):
 
     first = ""
     """The name of the first parameter."""
+
+
+def _some(classes: Iterable[type]) -> str:
+    names = sorted({cls.__qualname__ for cls in classes})
+    return " or ".join(names if len(names) < 4 else [*names[:2], f"one of {len(names) - 2} others"])
+
+
+def _is_function(value: Value) -> bool:
+    return value.kind == "function" or (value.kind != "instance" and callable(value.live))
+
+
+def _told(value: Value) -> Value:
+    """What is assumed of an argument in the proof of a method: that others see it, if it can change."""
+    if value.own == OWN and value.kind in calls.IMMUTABLE:
+        return Value(OWN, value.kind)
+    return Value(place=value.place)
 
 
 def _is_super(node: ast.expr) -> bool:

@@ -8,17 +8,17 @@ can't be told is refused.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from types import FunctionType
+from collections.abc import Sequence, Set
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from clustrix_core.loops.classes import Classes
 from clustrix_core.loops.declared import MARK
-from clustrix_core.loops.facts import Facts, Refused
+from clustrix_core.loops.facts import Facts, MethodCall, Refused
 from clustrix_core.loops.source import Definition, Sources, definition
 from clustrix_core.loops.state import State
 from clustrix_core.loops.syntax import is_generator
-from clustrix_core.loops.values import OUTER, Value, constant
+from clustrix_core.loops.values import OUTER, SHARED, UNKNOWN, Value, constant
 from clustrix_core.loops.walk import Walk
 
 DEEPEST = 40  # calls within calls
@@ -30,14 +30,15 @@ class Proof(Classes):
     Args:
         sources: texts that were kept.
         trust: take the user's word for what can't be proved.
+        methods: those that are under proof around it.
 
     Attributes:
         facts: what was met.
         demotions: how often something shared was put into something own.
     """
 
-    def __init__(self, sources: Sources, trust: bool) -> None:
-        self.sources, self.trust = sources, trust
+    def __init__(self, sources: Sources, trust: bool, methods: Set[tuple[type, str]] = frozenset()) -> None:
+        self.sources, self.trust, self._methods = sources, trust, methods
         self.facts = Facts()
         self.demotions = 0
         self._nodes: dict[int, tuple[FunctionType, Definition | ast.Lambda | None]] = {}
@@ -49,6 +50,7 @@ class Proof(Classes):
         """Something can't be proved: trust it if the user says so."""
         if self.trust:
             self.facts.assume(f"{name} is independent (trusted)")
+            self.facts.trusts = True
             return Value()
         raise Refused(code, name, message, remedy, getattr(node, "lineno", 0))
 
@@ -72,6 +74,26 @@ class Proof(Classes):
         inner = Walk.of_function(self, function, node, is_generator(node))
         inner.env.update(_defaults(function))
         return self.walk(inner, node, args, keywords, walk, at, function.__qualname__)
+
+    def method(self, cls: type, call: MethodCall) -> tuple[Value, Facts]:
+        """What a method of an object of this class gives and does, in a proof of its own.
+
+        Raises:
+            Refused: it can't be proved.
+        """
+        if (cls, call.name) in self._methods:
+            what = f"{cls.__qualname__}.{call.name} leads to itself"
+            raise Refused("too-deep", call.name, what, "declare it with @independent", call.node.lineno)
+        proof = Proof(self.sources, self.trust, {*self._methods, (cls, call.name)})
+        scope: Any = SimpleNamespace(cells={}, globals={})
+        walk = Walk(proof, scope, set())
+        me = Value(SHARED, "instance", cls, place=call.place)
+        result = walk.call_users_method(me, call.name, list(call.args), dict(call.keywords), call.node)
+        if result.kind == "function":
+            raise walk.closure(call.node)
+        proof.settle(walk, call.node)
+        proof.facts.demotes = walk.demotes
+        return _outside(result), proof.facts
 
     def _definition(self, function: FunctionType) -> Definition | ast.Lambda | None:
         if id(function) not in self._nodes:
@@ -159,9 +181,16 @@ class Proof(Classes):
             self._depth -= 1
 
 
+def _outside(result: Value) -> Value:
+    """What a method gave, for those who don't see its code."""
+    if result.live is not UNKNOWN and result.kind != "instance":
+        return Value()
+    return result._replace(node=None, place=())
+
+
 def _fingerprint(env: dict[str, Value]) -> tuple[Any, ...]:
     return tuple(
-        (name, value.own, value.kind, id(value.live), id(value.node[0]) if value.node else 0)
+        (name, value.own, value.kind, id(value.live), id(value.node[0]) if value.node else 0, value.place)
         for name, value in sorted(env.items())
     )
 

@@ -18,7 +18,8 @@ from functools import cache, partial
 from typing import Any
 
 from clustrix_core.loops import calls
-from clustrix_core.loops.facts import Facts, Refused
+from clustrix_core.loops.facts import Facts, MethodCall, Refused, Unfit
+from clustrix_core.loops.places import Lost, objects_at, own_attributes
 from clustrix_core.loops.proof import Proof
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.values import SHARED, Value, live_value
@@ -43,13 +44,10 @@ _LIBRARIES = frozenset({
 })  # fmt: skip
 _CHANGED_BY_USE = frozenset({"Context", "_lru_cache_wrapper"})  # a decimal context notes what has happened
 _HEARING = frozenset({"logging", "_io", "io"})
+_PASSING_ON = frozenset({"file", "iterator", "generator", "random", "context"})
 _IMMUTABLE = frozenset({"datetime", "decimal", "_decimal", "fractions", "pathlib", "uuid", "numpy", "pandas"})
 _MEMBERS = (types.FunctionType, staticmethod, classmethod, property)
 _OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
-
-
-class Unfit(Exception):  # noqa: N818 (the loop stays here)
-    """Something is seen that iterations can't share, as far as anybody knows."""
 
 
 class TooLong(Exception):  # noqa: N818 (the loop stays here)
@@ -103,6 +101,45 @@ class Reach:
                     self._check_own(value)
             for value in special:
                 level += self._behind(value)
+
+    def prove_methods(self, names: dict[str, Any], proved: set[tuple[type, int]]) -> None:
+        """Prove the methods of objects whose classes weren't known before.
+
+        Args:
+            names: the local variables.
+            proved: what was proved before: classes, and the addresses of calls.
+
+        Raises:
+            Unfit: one isn't what it was taken for.
+        """
+        for call in self._facts.later:  # proofs may add to them
+            try:
+                objects = objects_at(call.place, names)
+            except Lost as error:
+                raise Unfit(str(error)) from None
+            if time.perf_counter() > self._end:
+                raise TooLong
+            for cls in {cls for cls in map(type, objects) if not _is_missing(cls, call.name)}:
+                if (cls, id(call)) not in proved:
+                    self._prove_method(cls, call)
+                    proved.add((cls, id(call)))
+            for value in objects:
+                if call.name in own_attributes(value):
+                    raise Unfit(f"{call.name} of a {type(value).__qualname__} isn't the method of its class")
+
+    def _prove_method(self, cls: type, call: MethodCall) -> None:
+        name = f"{cls.__qualname__}.{call.name}"
+        if is_library(cls.__module__):
+            raise Unfit(f"nobody knows what {name} does")
+        proof = Proof(self._sources, False)
+        try:
+            result, facts = proof.method(cls, call)
+        except Refused as refusal:
+            raise Unfit(refusal.message) from None
+        if not facts.does() <= call.does or not _serves(result, call.result):
+            raise Unfit(f"{name} does, or gives, something else than its like")
+        self._facts.merge(facts)
+        self._prove(lambda walk, at: None)
 
     def _new(self, values: list[Any]) -> list[Any]:
         kinds = set(map(type, values))
@@ -272,7 +309,7 @@ class Reach:
 
     def _prove(self, call: Callable[[Walk, Any], object]) -> None:
         """Prove something more of what the loop meets."""
-        proof = Proof(self._sources, self._facts.assumptions != [])
+        proof = Proof(self._sources, self._facts.trusts)
         proof.facts = self._facts
         scope: Any = types.SimpleNamespace()
         at: Any = types.SimpleNamespace()
@@ -285,7 +322,7 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
-        own, of_class = getattr(value, "__dict__", {}), self._functions(type(value))
+        own, of_class = own_attributes(value), self._functions(type(value))
         for name in own.keys() & (of_class | self._facts.methods.keys()):
             if name in of_class or callable(own[name]):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")
@@ -293,7 +330,12 @@ class Reach:
     def _functions(self, cls: type) -> set[str]:
         if cls not in self._named:
             owners = map(vars, cls.__mro__)
-            self._named[cls] = {name for own in owners for name, one in own.items() if callable(one)}
+            self._named[cls] = {
+                name
+                for own in owners
+                for name, one in own.items()
+                if callable(one) or isinstance(one, classmethod)
+            }
         return self._named[cls]
 
     def _check_array(self, value: Any) -> None:
@@ -303,6 +345,17 @@ class Reach:
         for kind in kinds - ATOMS:
             if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
+
+
+def _is_missing(cls: type, name: str) -> bool:
+    """Whether something simple hasn't a method, which is an error for the run to raise."""
+    return cls in ATOMS and not hasattr(cls, name)
+
+
+def _serves(result: Value, wanted: Value) -> bool:
+    """Whether what a method gives is as good as what it was taken to give."""
+    same = result.kind == wanted.kind and (result.live is wanted.live)
+    return result.own >= wanted.own and (same or (wanted.kind == "" and result.kind not in _PASSING_ON))
 
 
 def _not_numbers() -> Iterator[Any]:

@@ -22,6 +22,7 @@ class Verdict:
         remedy: what to change.
         at: the line of what stands in the way.
         assumptions: what was taken on the user's word.
+        conditions: what has to hold when it runs.
     """
 
     file: str
@@ -34,6 +35,7 @@ class Verdict:
     remedy: str = ""
     at: int = 0
     assumptions: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
 
     @property
     def inside(self) -> bool:
@@ -44,7 +46,8 @@ class Verdict:
     def text(self) -> str:
         """The verdict in a sentence or two."""
         if self.split:
-            return "; ".join(["split", *(f"assumed: {assumption}" for assumption in self.assumptions)])
+            split = f"split, if {' and '.join(self.conditions)}" if self.conditions else "split"
+            return "; ".join([split, *(f"assumed: {assumption}" for assumption in self.assumptions)])
         if self.inside:
             return "part of a loop that is split"
         where = f" (line {self.at})" if self.at not in (0, self.line) else ""

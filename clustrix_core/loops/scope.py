@@ -9,6 +9,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from clustrix_core.loops.facts import Refused
+from clustrix_core.loops.places import Variable
 from clustrix_core.loops.source import is_library
 from clustrix_core.loops.values import NONE, OWN, UNKNOWN, Value, constant, live_value
 
@@ -27,6 +28,13 @@ class Scope:
         self.globals = function.__globals__
         self.cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
+        self._class = _class_around(function)
+
+    def mangled(self, name: str) -> str:
+        """What an attribute is called: two underscores before it stand for the class around, too."""
+        private = self._class and name.startswith("__") and not name.endswith("__")
+        return f"_{self._class}{name}" if private else name
+
     def look_up(self, facts: Facts, node: ast.Name) -> Value:
         """What a name that isn't local stands for."""
         name = node.id
@@ -35,13 +43,13 @@ class Scope:
                 live = self.cells[name].cell_contents
             except ValueError:
                 return Value()
-            value = live_value(live, Value())
+            value = live_value(live, Value()).at((Variable(self.cells[name], name),))
             if value.live is not UNKNOWN:
                 facts.cells.append((self.cells[name], name, live))
             return value
         if name in self.globals:
             live = self.globals[name]
-            value = live_value(live, Value())
+            value = live_value(live, Value()).at((Variable(self.globals, name),))
             if value.live is not UNKNOWN:
                 facts.guards.append((self.globals, name, live))
             return value
@@ -67,6 +75,8 @@ class Scope:
         if live is UNKNOWN:
             return Value()
         value = live_value(live, Value())
+        if name in vars(module):
+            value = value.at((Variable(vars(module), name),))
         if value.live is not UNKNOWN:
             if name in vars(module):
                 facts.guards.append((vars(module), name, live))
@@ -84,3 +94,11 @@ class Scope:
         if isinstance(found, classmethod) or (found is not UNKNOWN and type(found).__module__ == "builtins"):
             found = getattr(cls, name, UNKNOWN)
         return live_value(found, Value())
+
+
+def _class_around(function: FunctionType) -> str:
+    """The name of the class that a function's code stands in, as its private names have it."""
+    owners = str(getattr(function.__code__, "co_qualname", function.__qualname__)).split(".")[:-1]
+    while owners[-1:] == ["<locals>"]:
+        owners = owners[:-2]
+    return owners[-1].lstrip("_") if owners else ""

@@ -7,12 +7,13 @@ import ast
 import inspect
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 OWN = ("clustrix", "clustrix_core", "cloudpickle")
+_METHODS = (FunctionType, staticmethod, classmethod)
 _FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
@@ -213,6 +214,32 @@ def is_library(module: str) -> bool:
     if root == "__main__" or found is None or file is None:
         return False
     return str(file).startswith(_library_folders())
+
+
+def classes_with(name: str, names: Mapping[str, Any]) -> list[type]:
+    """Classes of the user's that have a method of this name: those of a namespace, or else all."""
+    at_hand = [one for one in list(names.values()) if issubclass(type(one), type) and _is_users(one)]
+    found = [cls for cls in at_hand if isinstance(inspect.getattr_static(cls, name, None), _METHODS)]
+    if found:
+        return list(dict.fromkeys(found))
+    return [cls for cls in users_classes() if isinstance(vars(cls).get(name), _METHODS)]
+
+
+def users_classes() -> Iterator[type]:
+    """All classes that are the user's own."""
+    seen: set[type] = set()
+    waiting: list[type] = [object]
+    while waiting:
+        cls = waiting.pop()
+        if cls not in seen:
+            seen.add(cls)
+            waiting += type.__subclasses__(cls)
+            if _is_users(cls):
+                yield cls
+
+
+def _is_users(cls: type) -> bool:
+    return isinstance(cls.__module__, str) and not is_library(cls.__module__)
 
 
 def is_library_file(file: str) -> bool:

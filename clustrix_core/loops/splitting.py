@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CellType, FunctionType, MethodType
 from typing import Any, Literal, cast
 
 from clustrix_core.errors import LoopError
 from clustrix_core.loops.analysis import Analysis
+from clustrix_core.loops.calls import METHODS
 from clustrix_core.loops.report import Explanation, Verdict
-from clustrix_core.loops.source import Sources, definition, key, reachable, rebuilt, source_of
+from clustrix_core.loops.source import (
+    Sources,
+    definition,
+    globals_named,
+    key,
+    reachable,
+    rebuilt,
+    source_of,
+    users_classes,
+)
 
 Mode = bool | Literal["require", "trust", "check"]
 
@@ -32,11 +42,19 @@ class Plan:
 def plan(function: Any) -> Plan:
     """Keep what splitting needs; it can be pickled, and given to `split` in another process."""
     sources: Sources = {}
-    for one in reachable(plain(function)):
+    for one in (*reachable(plain(function)), *_methods(plain(function))):
         found = source_of(one, {})
         if found is not None:
             sources[key(one.__code__)] = found
     return Plan(function, sources)
+
+
+def _methods(function: Any) -> Iterator[FunctionType]:
+    """Methods that it may call of objects that it is given, of classes that have no file to be read from."""
+    names = {name for one in reachable(function) for name in globals_named(one.__code__)} - METHODS.keys()
+    for cls in users_classes():
+        if cls.__module__ == "__main__" and not vars(cls).keys().isdisjoint(names):
+            yield from reachable(cls)
 
 
 def plain(function: Any) -> Any:

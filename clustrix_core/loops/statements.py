@@ -209,10 +209,12 @@ class Statements(Methods):
             if isinstance(target, ast.Subscript):
                 self.expr(target.slice)
                 self._special(base, "__delitem__", [], target)
-            elif base.kind == "instance" and isinstance(class_member(base.live, target.attr), property):
+            elif base.kind == "instance" and isinstance(
+                class_member(base.live, self.scope.mangled(target.attr)), property
+            ):
                 self.unknown_call(target, target)
             else:
-                self.facts.by_name(f"{target.attr}=", SHARED)
+                self.facts.by_name(f"{self.scope.mangled(target.attr)}=", SHARED)
             self.note_change(base)
 
     def store(self, target: ast.expr, value: Value, source: ast.expr | None) -> None:
@@ -278,7 +280,7 @@ class Statements(Methods):
             self.facts.by_name(name, SHARED)
 
     def _set_attribute(self, base: Value, target: ast.Attribute, value: Value) -> None:
-        name = target.attr
+        name = self.scope.mangled(target.attr)
         if name.startswith("__") and name.endswith("__"):
             raise self.refuse(
                 "dynamic-code", name, f"{name} is what Python keeps for itself", "do without it", target
@@ -458,7 +460,7 @@ class Statements(Methods):
             self.go_to(missed)
             self._match(case.pattern)
             whole = case.pattern.name if isinstance(case.pattern, ast.MatchAs) else None
-            part = Value() if subject.kind in ("", "instance") else element(subject)
+            part = Value() if subject.kind in ("", "instance") else element(subject)._replace(place=())
             for name in bound_names([case.pattern]):
                 self.bind(name, subject if name == whole else part)
             tried = self.place()

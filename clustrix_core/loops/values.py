@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from clustrix_core.loops import calls
+from clustrix_core.loops.places import EACH, Place, further
 
 SHARED, OUTER, OWN = range(3)
 """How much of a value is the code's own: `SHARED` may be seen by others; `OUTER` is a new object that may
@@ -21,6 +22,8 @@ SEALED = calls.IMMUTABLE | {"array", "file", "range"}
 UNCLEAR = frozenset({"", "own"})
 """Kinds of what may be an object of any class."""
 
+_PLACED = frozenset({"", "instance", "list", "tuple", "dict"})
+
 
 class Value(NamedTuple):
     """What is known of a value.
@@ -30,12 +33,14 @@ class Value(NamedTuple):
         kind: what it is, as the table has it; or `"function"`, `"instance"`, `"module"`, `"class"`.
         live: the object itself, or the class of an instance.
         node: the definition of a local function, and the walk that it stands in.
+        place: where it stands before the loop, if that is known.
     """
 
     own: int = SHARED
     kind: str = ""
     live: Any = UNKNOWN
     node: Any = None
+    place: Place = ()
 
     @property
     def sealed(self) -> bool:
@@ -45,6 +50,14 @@ class Value(NamedTuple):
     def opened(self) -> Value:
         """The same, after something shared may have been put into it."""
         return self._replace(own=OUTER) if self.own == OWN and not self.sealed else self
+
+    def at(self, place: Place) -> Value:
+        """The same, which stands there before the loop."""
+        return self._replace(place=place) if self.own == SHARED and self.kind in _PLACED else self
+
+    def part(self, step: str) -> Value:
+        """What stands a step from here, of which nothing else is known."""
+        return Value().at(further(self.place, step))
 
 
 NONE = Value(OWN, "none")
@@ -94,7 +107,7 @@ def element(value: Value) -> Value:
             return NUMBER
         case "array":
             return Value(OWN if value.own == OWN else SHARED, "array")
-    return Value(OWN) if value.own == OWN else Value()
+    return Value(OWN) if value.own == OWN else value.part(EACH)
 
 
 def live_value(live: Any, otherwise: Value) -> Value:
