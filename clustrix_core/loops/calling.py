@@ -14,7 +14,7 @@ from clustrix_core.loops import calls
 from clustrix_core.loops.declared import MARK
 from clustrix_core.loops.expressions import Expressions, class_member
 from clustrix_core.loops.opening import Files
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 from clustrix_core.loops.syntax import is_generator, local_names, spelled
 from clustrix_core.loops.values import (
     NONE,
@@ -133,7 +133,7 @@ class Calls(Files, Expressions):
 
     def call_live(self, live: Any, args: list[Value], keywords: dict[str, Value], at: ast.AST) -> Value:
         """Call a function or class that is known as it is."""
-        live = getattr(live, "local", live) if type(live).__module__.startswith("clustrix_core.") else live
+        live = getattr(live, "local", live) if module_of(type(live)).startswith("clustrix_core.") else live
         if getattr(live, MARK, False):
             self.facts.assume(f"{getattr(live, '__qualname__', live)} is independent (declared)")
             return Value()
@@ -168,7 +168,7 @@ class Calls(Files, Expressions):
             remedy = _REMEDIES.get(reason[0], "call it outside the loop")
             return self.proof.unknown(reason[0], name, f"{name} {reason[1]}", remedy, at)
         if not isinstance(live, (FunctionType, BuiltinFunctionType, type)) and not is_library(
-            type(live).__module__
+            module_of(type(live))
         ):
             return self.call_instance(Value(SHARED, "instance", type(live)), args, keywords, at)
         built_in = isinstance(live, BuiltinFunctionType)
@@ -522,7 +522,7 @@ class Calls(Files, Expressions):
 
 def _bound_to(owner: Any) -> Value:
     known = live_value(owner, Value())
-    if known.live is UNKNOWN and not is_library(type(owner).__module__):
+    if known.live is UNKNOWN and not is_library(module_of(type(owner))):
         return Value(SHARED, "instance", type(owner))
     return known
 
@@ -537,7 +537,7 @@ def _may_be_filled(value: Value) -> bool:
 
 
 def is_ufunc(live: Any) -> bool:
-    return type(live).__name__ == "ufunc" and type(live).__module__.startswith("numpy")
+    return type(live).__name__ == "ufunc" and module_of(type(live)).startswith("numpy")
 
 
 @cache

@@ -22,7 +22,7 @@ import sys
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 
 
 class Known(NamedTuple):
@@ -462,9 +462,10 @@ def _is_librarys(value: Any) -> bool:
     if isinstance(value, FunctionType) and not is_library(value.__globals__.get("__name__", "")):
         return False
     kind = value if isinstance(value, type) else type(value)
-    if kind.__module__.startswith("_cython"):
-        kind = value
-    return is_library(kind.__module__) and not kind.__module__.startswith("unittest")
+    module = module_of(kind)
+    if module.startswith("_cython"):  # the type of Cython's functions
+        module = value.__module__ or ""
+    return is_library(module) and not module.startswith("unittest")
 
 
 def known_function(value: Any) -> tuple[str, str, Known] | None:

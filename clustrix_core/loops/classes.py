@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core.loops import calls
 from clustrix_core.loops.expressions import class_member
 from clustrix_core.loops.facts import Facts, Refused
-from clustrix_core.loops.source import is_library, is_library_file
+from clustrix_core.loops.source import is_library, is_library_file, module_of
 from clustrix_core.loops.values import OUTER, OWN, SHARED, Value, least
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Classes:
                 self.facts.guards.append((vars(owner), name, member))
                 if isinstance(member.fget, FunctionType):
                     self.call(member.fget, [me], {}, walk, at)
-                elif member.fget is not None and not is_library(type(member.fget).__module__):
+                elif member.fget is not None and not is_library(module_of(type(member.fget))):
                     raise _unfit(cls, f"has a property {name} that can't be followed", at)
             elif implicit(cls, name) and isinstance(member, (FunctionType, classmethod, staticmethod)):
                 self.facts.guards.append((vars(owner), name, member))

@@ -32,7 +32,7 @@ def _marked(function: Any) -> Any:
     """What is called in the end, which is what the proof finds."""
     if isinstance(function, (staticmethod, classmethod)):
         return _marked(function.__func__)
-    return function.local if type(function).__module__.startswith("clustrix_core.") else function
+    return function.local if str(type(function).__module__).startswith("clustrix_core.") else function
 
 
 def _refused(function: Any) -> str:

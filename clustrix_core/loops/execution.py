@@ -36,7 +36,7 @@ from clustrix_core.loops.reach import (
     changeable,
     is_array,
 )
-from clustrix_core.loops.source import Sources, is_library
+from clustrix_core.loops.source import Sources, is_library, module_of
 from clustrix_core.loops.worker import ABANDONED, Answer, Iterations, received
 from clustrix_core.meter import Meter, bar
 
@@ -324,7 +324,7 @@ class Run:
             return "what it goes through may see the files that it writes"
         for leaf, (_, new) in zip(self._leaves, self._loop.leaves, strict=True):
             if not new and type(leaf) not in _SEQUENCES and not isinstance(leaf, _COUNTED):
-                if not is_library(type(leaf).__module__):
+                if not is_library(module_of(type(leaf))):
                     return f"nobody knows what going through a {type(leaf).__qualname__} does"
                 if not callable(leaf) and hasattr(leaf, "__next__"):
                     return f"others may go through the same {type(leaf).__qualname__}"
@@ -341,7 +341,7 @@ class Run:
 
     def _unfit_to_fill(self, name: str, value: Any) -> str:
         kind = type(value)
-        root = kind.__module__.partition(".")[0]
+        root = module_of(kind).partition(".")[0]
         if (
             kind not in _FILLED
             and kind not in _COUNTED
@@ -391,7 +391,7 @@ class Run:
         if _stands_twice(filled, loop.levels):
             return "what the loop fills holds something twice"
         arrays = [value for value in filled if is_array(value)]
-        if loop.deep or any(type(value).__module__.startswith("pandas") for value in filled):
+        if loop.deep or any(module_of(type(value)).startswith("pandas") for value in filled):
             inner = Reach(runtime.sources, loop.facts, self._part.approved, self._gain / 10)
             inner.filled = True
             inner.add(filled)

@@ -21,7 +21,7 @@ from clustrix_core.loops import calls
 from clustrix_core.loops.facts import Facts, MethodCall, Refused, Unfit
 from clustrix_core.loops.places import Lost, objects_at, own_attributes
 from clustrix_core.loops.proof import Proof
-from clustrix_core.loops.source import Sources, is_library
+from clustrix_core.loops.source import Sources, is_library, module_of
 from clustrix_core.loops.values import SHARED, Value, live_value
 from clustrix_core.loops.walk import Walk
 
@@ -178,7 +178,7 @@ class Reach:
             names = self._facts.modules.get(value.__name__, ())
             return [vars(value)[name] for name in names if name in vars(value)]
         if isinstance(value, BaseException):
-            if not is_library(kind.__module__) and kind.__module__ != "builtins":
+            if not is_library(module_of(kind)) and kind.__module__ != "builtins":
                 self._approve(kind)
             return [*value.args, *vars(value).values(), value.__cause__, value.__context__]
         if kind.__module__ == "builtins":
@@ -189,7 +189,7 @@ class Reach:
             if self.filled:
                 return gc.get_referents(value)
             raise Unfit("reading a defaultdict may add to it: make a dict of it before the loop")
-        if is_library(kind.__module__):
+        if is_library(module_of(kind)):
             return self._of_library(value, kind)
         if self.filled:
             raise Unfit(f"it fills a {kind.__qualname__}")
@@ -263,12 +263,12 @@ class Reach:
             self._prove(lambda walk, at: walk.call_anyhow(known, at))
 
     def _of_library(self, value: Any, kind: type) -> Iterable[Any]:
-        root = kind.__module__.partition(".")[0]
-        if kind.__module__.startswith("numpy.random") and kind.__name__ != "SeedSequence":
+        root = module_of(kind).partition(".")[0]
+        if module_of(kind).startswith("numpy.random") and kind.__name__ != "SeedSequence":
             raise Unfit(f"a {kind.__name__} would be the same in all iterations")
         if root not in _LIBRARIES or hasattr(kind, "__next__") or kind.__qualname__ in _CHANGED_BY_USE:
             raise Unfit(f"nobody knows whether {kind.__qualname__} objects are safe to share")
-        if kind.__module__.startswith("scipy.sparse.") and not _is_in_order(value):
+        if module_of(kind).startswith("scipy.sparse.") and not _is_in_order(value):
             raise Unfit(f"SciPy may put the items of a {kind.__qualname__} in order when it uses them")
         return self._inside(value)
 
@@ -343,7 +343,7 @@ class Reach:
             return
         kinds = set(map(type, value.ravel().tolist()))
         for kind in kinds - ATOMS:
-            if self._facts.fills or kind.__module__.partition(".")[0] not in _IMMUTABLE:
+            if self._facts.fills or module_of(kind).partition(".")[0] not in _IMMUTABLE:
                 raise Unfit(f"an array holds {kind.__qualname__} objects")
 
 
@@ -430,7 +430,7 @@ def add_reached(item: Any, known: dict[int, Any], found: dict[int, Any]) -> None
         kind = type(value)
         if kind in ATOMS or isinstance(value, _OPAQUE) or id(value) in known or id(value) in found:
             continue
-        if kind.__module__.partition(".")[0] in _IMMUTABLE - {"numpy", "pandas"}:
+        if module_of(kind).partition(".")[0] in _IMMUTABLE - {"numpy", "pandas"}:
             continue
         if kind is not tuple:
             found[id(value)] = value
@@ -498,7 +498,7 @@ def behind_output() -> dict[int, Any]:
                     )
                 waiting += _of_function(value)
         elif (
-            kind in _PLAIN or kind.__module__.partition(".")[0] in _HEARING or not is_library(kind.__module__)
+            kind in _PLAIN or module_of(kind).partition(".")[0] in _HEARING or not is_library(module_of(kind))
         ):
             waiting += gc.get_referents(value)
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 from clustrix_core.loops.classes import is_generated
 from clustrix_core.loops.reach import ATOMS, is_array
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 
 _NUMBERS = frozenset({float, complex})
 _HOLDING = frozenset({list, tuple, dict})
@@ -101,10 +101,10 @@ class _Packer(pickle.Pickler):
             raise Abandoned(f"a {kind.__name__} would no longer be what it is around its array")
         if kind.__module__ == "numpy" and kind.__name__ in ("void", "record") and obj.base is not None:
             raise Abandoned("a record would no longer be part of its array")
-        if kind.__module__.startswith("pandas."):
+        if module_of(kind).startswith("pandas."):
             self._table(obj)
         elif (
-            not isinstance(obj, (type, enum.Enum)) and not is_library(kind.__module__) and not _is_named(obj)
+            not isinstance(obj, (type, enum.Enum)) and not is_library(module_of(kind)) and not _is_named(obj)
         ):
             _check_reduction(obj, kind)
         return NotImplemented
@@ -153,7 +153,7 @@ class _Packer(pickle.Pickler):
                 continue
             if type(value).__name__ == "ndarray":
                 arrays[id(value)] = value
-            elif type(value) in _HOLDING or type(value).__module__.startswith("pandas."):
+            elif type(value) in _HOLDING or module_of(type(value)).startswith("pandas."):
                 self._parts[id(value)] = value
                 waiting += [one for one in gc.get_referents(value) if not isinstance(one, type)]
         owners = {id(owner): owner for owner in map(_owner, arrays.values())}

@@ -203,6 +203,12 @@ def _library_folders() -> tuple[str, ...]:
     return tuple(path.rstrip("/") + "/" for path in paths)
 
 
+def module_of(kind: type) -> str:
+    """The name of a class's module, also for the functions of older Cythons, whose type has none."""
+    found: object = kind.__module__
+    return found if isinstance(found, str) else "_cython"
+
+
 @cache
 def is_library(module: str) -> bool:
     """Whether a module is not the user's own: Python's, an installed one, or Clustrix's."""
@@ -286,5 +292,5 @@ def reachable(function: Callable[..., Any]) -> Iterator[FunctionType]:
             waiting.append(value.__func__)
         elif isinstance(value, property):
             waiting += [value.fget, value.fset]
-        elif hasattr(value, "local") and type(value).__module__.startswith("clustrix_core."):
+        elif hasattr(value, "local") and module_of(type(value)).startswith("clustrix_core."):
             waiting.append(value.local)

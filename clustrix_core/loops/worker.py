@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from clustrix_core.loops.files import Staged, Trouble
 from clustrix_core.loops.reach import ATOMS, add_reached
 from clustrix_core.loops.results import packed, unpacked
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 
 OUTPUT, FLUSH, RECORD, WARNING, SIGNAL, FILTERS = -1, -2, -3, -4, -7, -8
 """The sites of what isn't done to an accumulator: output, records of logging, warnings, signals of decimal numbers,
@@ -70,7 +70,7 @@ def kept(value: Any, at_once: bool) -> Any:
         return value
     if hasattr(kind, "__next__") and at_once:  # it is used up
         return list(value)
-    if hasattr(kind, "__next__") or not is_library(kind.__module__) or kind in _VIEWS:
+    if hasattr(kind, "__next__") or not is_library(module_of(kind)) or kind in _VIEWS:
         raise Trouble  # nobody knows how much of it counts
     return copy.copy(value)
 
