@@ -38,6 +38,10 @@ Model = TypeVar("Model", bound="ClusterConfig")
 # `Secret[T]` came with pydantic 2.8.
 _SECRETS: tuple[type, ...] = (SecretStr, SecretBytes, getattr(pydantic, "Secret", SecretStr))
 
+USE = "use:"
+RESTORE = "restore:"
+"""What `module_loads` may hold besides modules begins with these."""
+
 
 class FrozenMapping(Mapping[K, V]):
     """A mapping that can't be changed, and that hashes. Equal to any mapping with the same items."""
@@ -182,8 +186,26 @@ def _variable_name(name: str) -> str:
     return name
 
 
+# No quotes, `$`, `;` and the like: Lmod puts names that it doesn't know into the commands of a shell.
+_MODULE = r"(?!-)[\w.+@:=/,~%^-]+"
+
+
+def _module_name(name: str) -> str:
+    _without_nul(name, name)
+    if name.startswith(USE):
+        if not name.removeprefix(USE).startswith(("/", "~/")):
+            raise ValueError("the path behind use: begins with / or ~/")
+    elif not re.fullmatch(_MODULE, name.removeprefix(RESTORE)):
+        raise ValueError(
+            "that is no module: give a name such as gcc or gcc/12, use:/a/folder of module files, or "
+            "restore:NAME of a saved collection"
+        )
+    return name
+
+
 PathText = Annotated[str, BeforeValidator(_path_text)]
 VariableName = Annotated[str, AfterValidator(_variable_name)]
+ModuleName = Annotated[str, AfterValidator(_module_name)]
 NumberOrText = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
@@ -234,18 +256,21 @@ class ClusterConfig(BaseModel):
         default=None,
         description="Folder on this machine where relative paths start; none means the current folder.",
     )
-    module_loads: tuple[str, ...] = Field(
+    module_loads: tuple[ModuleName, ...] = Field(
         default=(),
-        description="Environment modules to load on a cluster, in order; also use:/a/folder and "
-        "restore:COLLECTION.",
+        description="Environment modules to load, in order; also use:/a/folder and restore:COLLECTION.",
     )
     environment_variables: MaskedMapping[VariableName, NumberOrText] = Field(
         default=MaskedMapping(),
-        description="Environment variables on a cluster, names and values. Values don't print, but are saved "
-        "to a file: give no secrets.",
+        description="Environment variables to set, names and values. Values don't print, but are saved to a "
+        "file: give no secrets.",
     )
     pre_execution_commands: tuple[str, ...] = Field(
-        default=(), description="Shell commands to run on a cluster, in order, before anything else."
+        default=(), description="Shell commands to run, in order, before anything else."
+    )
+    login_shell: bool = Field(
+        default=False,
+        description="Whether modules and commands start from what a login shell sets up.",
     )
     default_cores: int | None = Field(
         default=None, ge=1, description="CPU cores of a job, at least 1; none means the cluster's default."
@@ -301,6 +326,13 @@ class ClusterConfig(BaseModel):
         if not name.strip():
             raise ValueError("it should be the name of a backend, such as local, ssh or slurm")
         return name
+
+    @property
+    def wants_environment(self) -> bool:
+        """Whether anything has to be set up where programs are started."""
+        return bool(
+            self.module_loads or self.environment_variables or self.pre_execution_commands or self.login_shell
+        )
 
     @classmethod
     def model_validate(cls, obj: Any, **_options: Any) -> "Self":

@@ -1094,10 +1094,21 @@ class File(io.FileIO):
     def read_at(self, offset: int, size: int) -> bytes:
         return os.pread(self.fileno(), size, offset)
 
+    def write(self, block: "Any") -> int:
+        try:
+            return super().write(block)
+        except OSError as error:  # the disk is full, say
+            if error.errno is None:  # it wasn't opened for that
+                raise
+            raise renamed(error, self.name) from None
+
     def write_at(self, offset: int, block: bytes) -> None:
         view = memoryview(block)
         while view:
-            done = os.pwrite(self.fileno(), view, offset)
+            try:
+                done = os.pwrite(self.fileno(), view, offset)
+            except OSError as error:
+                raise renamed(error, self.name) from None
             view = view[done:]
             offset += done
 

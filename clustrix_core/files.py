@@ -13,6 +13,7 @@ class _Committing:
     """Closing commits. Leaving `with` by an exception, or forgetting to close, does not."""
 
     raw_file: io.RawIOBase
+    mode = ""
     owner: object
 
     def close(self) -> None:
@@ -53,7 +54,7 @@ class _Committing:
         except ValueError:  # it was detached, or never made
             return
         if forgotten:
-            warnings.warn(f"unclosed file {self.raw_file!r}", ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(f"unclosed file {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._drop("forget")  # where it can't be waited for
 
 
@@ -73,16 +74,15 @@ class _Text(_Committing, io.TextIOWrapper):
     pass
 
 
-def open_binary(raw: io.RawIOBase, owner: object) -> IO[bytes]:
+def open_binary(raw: io.RawIOBase, mode: str, owner: object) -> IO[bytes]:
     """A buffered file over a backend's raw one; `owner` lives as long as it does."""
-    file: IO[bytes] = _owned(
-        _kind(raw, _BinaryReader, _BinaryWriter, _BinaryUpdater)(raw, _size(raw)), raw, owner
-    )
+    kind = _kind(raw, _BinaryReader, _BinaryWriter, _BinaryUpdater)
+    file: IO[bytes] = _owned(kind(raw, _size(raw)), raw, mode, owner)
     return file
 
 
 def open_text(
-    raw: io.RawIOBase, encoding: str, errors: str | None, newline: str | None, owner: object
+    raw: io.RawIOBase, mode: str, encoding: str, errors: str | None, newline: str | None, owner: object
 ) -> IO[str]:
     """A text file over a backend's raw one."""
     buffer = _kind(raw, io.BufferedReader, io.BufferedWriter, io.BufferedRandom)(raw, _size(raw))
@@ -91,7 +91,7 @@ def open_text(
     except BaseException:  # an encoding that nobody knows, say
         buffer.close()
         raise
-    file: IO[str] = _owned(text, raw, owner)
+    file: IO[str] = _owned(text, raw, mode, owner)
     return file
 
 
@@ -106,6 +106,6 @@ def _kind(raw: io.RawIOBase, reader: Any, writer: Any, updater: Any) -> Any:
     return updater if raw.readable() else writer
 
 
-def _owned(file: Any, raw: io.RawIOBase, owner: object) -> Any:
-    file.raw_file, file.owner = raw, owner
+def _owned(file: Any, raw: io.RawIOBase, mode: str, owner: object) -> Any:
+    file.raw_file, file.mode, file.owner = raw, mode, owner
     return file

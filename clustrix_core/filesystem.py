@@ -467,8 +467,8 @@ class ClusterFilesystem:
             if encoding is not None or errors is not None or newline is not None:
                 raw.close()
                 raise ValueError("a binary file takes no encoding, errors or newline")
-            return open_binary(raw, owner=self)
-        return open_text(raw, encoding or "utf-8", errors, newline, owner=self)
+            return open_binary(raw, mode, owner=self)
+        return open_text(raw, mode, encoding or "utf-8", errors, newline, owner=self)
 
     def get(self, path: Path, target: Path, *, progress: Progress | None = None) -> int:
         """Copy a file of the place to this machine, verified.
@@ -543,6 +543,8 @@ def checked_mode(mode: object) -> str:
 
 
 def checked_pattern(pattern: object) -> str:
+    if isinstance(pattern, ClusterConfig):
+        raise TypeError("the pattern must be a str, not a ClusterConfig; pass it as config=...")
     if not isinstance(pattern, str):
         raise TypeError(f"the pattern must be a str, not {type(pattern).__name__}")
     if not pattern:

@@ -19,7 +19,8 @@ Rules for all hooks:
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
@@ -438,6 +439,18 @@ OPTIONAL = (
     "clustrix_cancel",
     "clustrix_job_remove",
 )
+
+
+def marks(cls: type, name: str) -> Mapping[str, Any] | None:
+    """The options of a method that is marked with `hookimpl`; None if it isn't. No descriptor is run.
+
+    pluggy's own way takes a tenth of what a first call does.
+    """
+    attribute = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    if not isinstance(attribute, FunctionType | staticmethod | classmethod):
+        return None
+    own = getattr(attribute, "clustrix_impl", None)
+    return own or getattr(getattr(attribute, "__func__", None), "clustrix_impl", None)
 
 
 def arguments(hook: str) -> tuple[str, ...]:

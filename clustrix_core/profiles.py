@@ -129,7 +129,8 @@ def configure(config: ClusterConfig | None = None, **fields: Any) -> ClusterConf
     elif not isinstance(config, ClusterConfig):
         raise ConfigError(
             f"configure() takes a ClusterConfig, and a value of type {type(config).__name__} was given; "
-            "give fields by their names: configure(cluster_type=...)"
+            "give fields by their names, configure(cluster_type=...), or a profile by its own, "
+            "configure(profile=...)"
         )
     elif fields.keys() & {"profile", "path"}:
         raise TypeError(
@@ -486,10 +487,10 @@ def _active_profile(file: ConfigFile) -> Given:
 def _no_profile(name: Given, looked: list[ConfigFile]) -> str:
     names = list(dict.fromkeys(each for file in looked for each in file.profiles or ()))
     close = near(name.value, names, at_most=1)
-    hint = f"did you mean {printable(close[0])!r}? " if close else ""
+    hint = f"; did you mean {printable(close[0])!r}?" if close else "."
     where = _listed([file.path for file in looked]) if looked else f"(found no {FILE_NAME})"
     return (
-        f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}; {hint}"
+        f"{_prefix(name.origin)}there is no profile {printable(name.value)!r}{hint} "
         f"Profiles: {_listed(names)}. Looked in: {where}"
     )
 

@@ -77,10 +77,15 @@ class Session:
 
 
 class _Manager(pluggy.PluginManager):
-    """pluggy's, which takes its time over every attribute: not for those that all objects have."""
+    """pluggy's, which takes its time over every attribute of what it is given."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+        options = hookspecs.marks(type(plugin), name)
+        return None if options is None else dict(options)  # pluggy fills it up
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
+        hook = name.startswith("clustrix_")
+        return super().parse_hookspec_opts(module_or_class, name) if hook else None
 
 
 def _opened(config: ClusterConfig) -> tuple[ClusterConfig, Any]:

@@ -14,8 +14,6 @@ from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import pluggy
-
 from clustrix_core import hookspecs
 from clustrix_core._version import __version__
 from clustrix_core.config import ClusterConfig
@@ -36,8 +34,6 @@ OLDEST_WITHOUT_WARNING = 1
 """Backends of versions before this one will not work any more with the next major version of the core."""
 
 _HOOKS = (*hookspecs.REQUIRED, *hookspecs.OPTIONAL)
-# Nothing is ever registered in this one: it only reads the marks of methods.
-_MARKS = pluggy.PluginManager("clustrix")
 
 
 class Backend(Protocol):
@@ -166,9 +162,7 @@ class _HookImpl:
 
 
 def _hookimpls(cls: type) -> list[_HookImpl]:
-    marked = (
-        (name, _MARKS.parse_hookimpl_opts(cls, name), attribute) for name, attribute in _attributes(cls)
-    )
+    marked = ((name, hookspecs.marks(cls, name), attribute) for name, attribute in _attributes(cls))
     return [_HookImpl(name, options, attribute) for name, options, attribute in marked if options is not None]
 
 
@@ -240,7 +234,7 @@ def _unmarked(cls: type) -> list[str]:
         for name, attribute in _attributes(cls)
         if name.startswith("clustrix_")
         and isinstance(attribute, FunctionType | staticmethod | classmethod)
-        and _MARKS.parse_hookimpl_opts(cls, name) is None
+        and hookspecs.marks(cls, name) is None
     ]
 
 

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from clustrix_core import forks
@@ -249,7 +251,7 @@ class _Worker:
     """A worker process. One thread uses it; any may end it."""
 
     def __init__(self) -> None:
-        self._path = _module_path()
+        self._path, self._loaded = _module_path(), _own_modules.specs()
         self._line, end = socket.socketpair()
         with end:
             flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -264,8 +266,11 @@ class _Worker:
             self._send((self._path, sys.argv))
 
     def is_up_to_date(self) -> bool:
-        """Whether it looks for modules where this process does."""
-        return self._path == _module_path()
+        """Whether it looks for modules where this process does, which has loaded none of them anew since."""
+        before, now = self._loaded, _own_modules.specs()
+        self._loaded = {**before, **now}
+        same = all(before.get(name, spec) is spec for name, spec in now.items())
+        return same and self._path == _module_path()
 
     def do(self, work: object) -> Any:
         """Have something done; see `Order.done_by`."""
@@ -314,6 +319,33 @@ class _Worker:
         if descriptor >= 0:
             os.close(descriptor)
         self._process.returncode = 0  # nobody waits for it here
+
+
+class _OwnModules:
+    """The modules of this process that aren't installed, and so may be changed and loaded anew."""
+
+    def __init__(self) -> None:
+        self._looked_at: set[str] = set()
+        self._names: set[str] = set()
+
+    def specs(self) -> dict[str, object]:
+        """Their specs: a module that is loaded anew has another."""
+        if len(sys.modules) != len(self._looked_at):
+            modules = dict(sys.modules)
+            self._names.update(name for name in modules.keys() - self._looked_at if _is_own(modules[name]))
+            self._looked_at = set(modules)
+        return {name: getattr(sys.modules.get(name), "__spec__", None) for name in list(self._names)}
+
+
+_own_modules = _OwnModules()
+
+
+def _is_own(module: object) -> bool:
+    spec = module.__spec__ if type(module) is ModuleType else None  # others do something when they are asked
+    if not isinstance(spec, ModuleSpec) or spec.origin is None:
+        return False
+    in_site = "-packages" + os.sep in spec.origin  # of a site or a distribution
+    return not in_site and spec.name.partition(".")[0] not in sys.stdlib_module_names
 
 
 class _Writer:

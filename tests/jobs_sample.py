@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from clustrix import ClusterConfig, cluster, cluster_find, cluster_open
@@ -22,6 +24,19 @@ class PairError(Exception):
     def __init__(self, code: int, *, more: str) -> None:
         super().__init__(f"{code}: {more}")
         self.code = code
+
+
+class CodeError(Exception):
+    """One whose `__init__` makes a text of what it is given."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@cluster
+def raises_code(code: int) -> None:
+    raise CodeError(code)
 
 
 @cluster
@@ -43,6 +58,35 @@ def raises(text: str) -> None:
 @cluster
 def ends(status: int) -> None:
     os._exit(status)
+
+
+@cluster
+def prints_and_ends(text: str) -> None:
+    print(text)
+    os.system(f"echo after {text}")
+    os._exit(1)
+
+
+@cluster
+def ends_processes_that_begin(count: int) -> int:
+    fork = multiprocessing.get_context("fork")
+    for _ in range(count):
+        process = fork.Process(target=time.sleep, args=(1000,))
+        process.start()
+        process.terminate()
+        process.join()
+    return count
+
+
+@cluster
+def leaves_processes_at_work() -> int:
+    """As a pool does that isn't waited for: at the end of the block, and of this process, they are ended."""
+    fork = multiprocessing.get_context("fork")
+    fork.Process(target=time.sleep, args=(1000,), daemon=True).start()
+    with fork.Pool(2) as processes:
+        processes.map_async(time.sleep, [1000] * 4)
+        time.sleep(0.2)
+    return os.getpid()
 
 
 @cluster
@@ -84,8 +128,6 @@ def looks(config: ClusterConfig) -> dict[str, Any]:
 
 @cluster
 def sleeps(seconds: float) -> str:
-    import time
-
     print("began", flush=True)
     time.sleep(seconds)
     return "slept"
@@ -113,7 +155,6 @@ def stubborn(folder: str) -> None:
     """Ignores SIGTERM, and so does what it starts."""
     import signal
     import subprocess
-    import time
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen(["sleep", "1000"])
@@ -132,8 +173,6 @@ def counts(file: str) -> int:
 
 @cluster
 def naps(seconds: float) -> float:
-    import time
-
     time.sleep(seconds)
     return seconds
 
@@ -180,8 +219,6 @@ def raises_called(name: str) -> None:
 
 def overlaps(folder: str) -> int:
     """How many are doing this at once, at most."""
-    import time
-
     mark = os.path.join(folder, str(os.getpid()))
     with open(mark, "w"):
         pass
@@ -211,8 +248,6 @@ def leaves_a_mark_and_dies(file: str) -> None:
 
 def leaves_a_child(file: str) -> None:
     """Ends without a word, and leaves a process that was forked."""
-    import time
-
     child = os.fork()
     if not child:
         time.sleep(30)
@@ -220,6 +255,14 @@ def leaves_a_child(file: str) -> None:
     with open(file, "w") as pid:
         pid.write(str(child))
     os._exit(3)
+
+
+@cluster
+def forks() -> str:
+    """Its child comes back as well, and first."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+    return "parent" if child else "child"
 
 
 class SillyError(Exception):
@@ -274,8 +317,6 @@ def asks_inside(config: ClusterConfig, items: list[int]) -> Any:
 
 @cluster
 def dies_or_naps(seconds: float) -> None:
-    import time
-
     if not seconds:
         os._exit(7)
     time.sleep(seconds)

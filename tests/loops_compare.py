@@ -226,7 +226,7 @@ def _process(out: object, err: object) -> Seen:
 def _show(
     output: list[tuple[str, str]], message: Any, category: type, filename: str, lineno: int, *_: Any
 ) -> None:
-    output.append(("warning", f"{category.__name__} {message} {lineno}"))
+    output.append(("warning", f"{category.__name__} {_ADDRESS.sub('', str(message))} {lineno}"))
 
 
 def differences(serial: Seen, split: Seen) -> list[str]:

@@ -8720,3 +8720,53 @@ def keyword_of_the_name_of_a_positional_of_a_class(table, xs):
 @nasty(EITHER, args=given(lambda: (TakesPrivate(), [], XS)))
 def keyword_by_its_private_name(holder, table, xs):
     return [holder.take_private(_TakesPrivate__table=table) for x in xs]
+
+
+# --- Headers that do something to what they go through ----------------------------------------------------------------
+
+
+class ExchangesScales:
+    def __init__(self):
+        self.scales = [TimesThatCounts(), TimesThatCounts()]
+
+    def exchange(self):
+        self.scales = [PlainScale(), PlainScale()]
+        return [1, 2]
+
+
+def counting_and_plain():
+    return [TimesThatCounts() for _ in range(3)], [PlainScale() for _ in range(3)]
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_assigns_its_variable(scales, plain):
+    out = []
+    for scale, _ in zip(scales, (scales := plain)):
+        out.append(scale.times(1))
+    return out
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_assigns_by_a_function(scales, plain):
+    before = scales
+
+    def exchange():
+        nonlocal scales
+        scales = plain
+        return plain
+
+    return [scale.times(1) for scale, _ in zip(scales, exchange())], before
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_fills_what_it_copied(scales, plain):
+    before = list(scales)
+    return [
+        scale.times(1) for scale, *_ in zip(list(scales), [scales.clear(), scales.extend(plain), 1])
+    ], before
+
+
+@nasty("unknown", args=given(lambda: (ExchangesScales(),)))
+def header_sets_an_attribute(holder):
+    before = holder.scales
+    return [scale.times(1) for scale, _ in zip(holder.scales, holder.exchange())], before

@@ -112,6 +112,11 @@ def test_paths_in_a_profile_without_what_bash_keeps() -> None:
     assert bash("clustrix ls nowhere:x") == [""]
 
 
+@pytest.mark.parametrize("line", ["clustrix ls nowhere:x", "clustrix ls far:x", "clustrix cat bad"])
+def test_a_line_that_has_no_completion_stays_as_it_is(line: str) -> None:
+    assert typed(line)[0] == line
+
+
 def test_bash_keeps_quotes_and_what_ends_its_words() -> None:
     far = Path("../far")
     for folder in ("my data", "year=2024", "it's $HOME", "u@h,x"):

@@ -348,7 +348,9 @@ def test_method_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", ClusterConfig.model_fields)
 def test_config_field_is_documented(name: str) -> None:
     field = ClusterConfig.model_fields[name]
-    default = "none" if field.default is None else f"`{field.default}`" if field.default else "empty"
+    default = f"`{field.default}`".lower()
+    if field.default is None or field.default in ("", (), {}):
+        default = "none" if field.default is None else "empty"
     assert f"| `{name}` | {default} | {field.description} |\n" in (DOCS / "configuration.md").read_text()
 
 

@@ -281,6 +281,27 @@ def test_a_module_without_metadata_is_there_in_a_version_that_is_not_known(tmp_p
     assert found.installed == {"opencv-python": ""}
 
 
+def test_what_is_only_there_is_found_there(tmp_path: Path) -> None:
+    def uses() -> str:
+        import solver.mesh as mesh  # type: ignore[import-not-found]
+
+        return str(mesh.NAME)
+
+    python = bare(tmp_path / "other")
+    there = cluster(config=ClusterConfig(python_executable=python))(uses)
+    with pytest.raises(
+        JobError, match=r"lacks what the function needs: solver, which isn't here either \(import"
+    ):
+        there.submit()
+    site = next((tmp_path / "other" / "lib").glob("python*")) / "site-packages"
+    (site / "solver").mkdir()
+    (site / "solver" / "mesh.py").write_text("NAME = 'from there'\n")
+    assert there.submit().result(90) == "from there"
+    for function in (cluster(uses), there.with_options(environment="auto")):
+        with pytest.raises(JobError, match=r"not found here: solver\.mesh \(import"):
+            function.submit()
+
+
 def fake(path: Path, script: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")

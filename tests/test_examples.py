@@ -16,6 +16,7 @@ PACKAGES = sorted(project.parent.name for project in EXAMPLES.glob("*/pyproject.
 PUBLIC = {
     "clustrix_core",
     "clustrix_core.doctor",
+    "clustrix_core.environment",
     "clustrix_core.jobs.handover",
     "clustrix_core.jobs.hooks",
     "clustrix_core.jobs.models",

@@ -47,10 +47,17 @@ def test_an_exception_leaves_what_was_there(place, tmp_path: Path, mode: str) ->
 def test_a_forgotten_file_is_dropped_with_a_warning(place, tmp_path: Path, mode: str) -> None:
     file = place.open("f", mode)
     file.write(b"half" if "b" in mode else "half")
-    with pytest.warns(ResourceWarning, match="unclosed file"):
+    with pytest.warns(ResourceWarning, match=r"unclosed file .* name='f'"):
         del file
         gc.collect()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "w", "wb", "a", "ab", "r+", "r+b"])
+def test_a_file_tells_its_name_and_mode(place, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "f").touch()
+    with place.open("f", mode) as file:
+        assert (file.name, file.mode) == ("f", mode)
 
 
 def test_permissions_and_owner_are_kept(place, tmp_path: Path) -> None:
@@ -214,13 +221,14 @@ def test_a_full_disk_is_an_error_and_keeps_what_was_there(tmp_path: Path) -> Non
             try:
                 fill()
             except OSError as error:
-                print(error.errno, os.listdir(disk), open(disk + "/f").read())
+                print(error.errno, error.filename, os.listdir(disk), open(disk + "/f").read())
     """)
     mount = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$3" -c "$4" "$1" "$2"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path / "disk"), str(tmp_path / "big")]
     done = subprocess.run([*command, sys.executable, script], capture_output=True, text=True)
     assert done.stderr == ""
-    assert done.stdout == f"{errno.ENOSPC} ['f'] old\n" * 3
+    named = ["f", f"{tmp_path}/disk/f", "f"]
+    assert done.stdout == "".join(f"{errno.ENOSPC} {name} ['f'] old\n" for name in named)
 
 
 @pytest.mark.parametrize(

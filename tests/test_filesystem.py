@@ -86,7 +86,7 @@ class TestPatterns:
         with pytest.raises(ValueError, match=r"empty; '\*' matches every name"):
             getattr(place, call)("")
 
-    @pytest.mark.parametrize("wrong", [None, b"*", 3, Path("x")])
+    @pytest.mark.parametrize("wrong", [None, b"*", 3, Path("x"), ClusterConfig()])
     def test_other_types_are_refused(self, place, call, wrong) -> None:
         with pytest.raises(TypeError, match="pattern must be a str"):
             getattr(place, call)(wrong)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
+import linecache
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -17,6 +20,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as WaitedInVainError  # Python's own from 3.11 on
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +33,7 @@ from clustrix import ClusterConfig, ClusterExecutor, Job, JobArray, JobError, cl
 from clustrix_core import hookimpl
 from clustrix_core.errors import ConnectionFailedError, OperationTimeoutError
 from clustrix_core.filesystem import ClusterFilesystem, checked_config
-from clustrix_core.jobs import following, package, records, there, travel
+from clustrix_core.jobs import following, glance, package, records, there, travel
 from clustrix_core.jobs.dependencies import analyse
 from clustrix_core.jobs.job import Submission
 from clustrix_core.jobs.models import JobSpec
@@ -98,12 +102,34 @@ def test_it_raises_what_the_function_raised() -> None:
     assert "runner" not in str(raised.value.__cause__)
 
 
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_a_traceback_has_the_lines_of_code_that_only_this_process_has(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, cell = "def fails():\n    raise ValueError('here')\ndef calls():\n    fails()\n", f"<cell of {way}>"
+    monkeypatch.setitem(linecache.cache, cell, (len(text), None, text.splitlines(True), cell))
+    found: dict[str, Any] = {}
+    exec(compile(text, cell, "exec"), found)
+    function = cluster(found["calls"])
+    with pytest.raises(ValueError, match="here") as raised:
+        function() if way == "call" else function.submit().result(90)
+    calls, fails = f'  File "{cell}", line 4, in calls\n', f'  File "{cell}", line 2, in fails\n'
+    assert f"{calls}    fails()\n{fails}    raise ValueError('here')\n" in str(raised.value.__cause__)
+
+
 def test_an_exception_may_be_made_of_other_things_than_it_holds() -> None:
     for failed in (jobs_sample.raises_pair.submit(7), jobs_sample.raises_pair.map([7]).jobs[0]):
         with pytest.raises(jobs_sample.PairError, match="^7: more$") as raised:
             failed.result(90)
         assert raised.value.code == 7
         assert "in raises_pair" in str(raised.value.__cause__)
+
+
+def test_an_exception_that_makes_a_text_of_what_it_is_given_says_the_same() -> None:
+    for failed in (jobs_sample.raises_code.submit(7), jobs_sample.raises_code.map([7]).jobs[0]):
+        with pytest.raises(jobs_sample.CodeError, match="^code 7$") as raised:
+            failed.result(90)
+        assert raised.value.code == 7
 
 
 def test_an_exception_may_be_called_as_it_likes() -> None:
@@ -123,6 +149,33 @@ def test_what_can_not_travel_is_told_by_its_text() -> None:
     with pytest.raises(JobError, match="failed: LocalError: here") as lost:
         jobs_sample.raises_unpicklable()
     assert "raise LocalError" in str(lost.value.__cause__)
+
+
+def test_what_can_not_travel_is_named() -> None:
+    lock = threading.Lock()
+
+    def helper() -> bool:
+        return lock.locked()
+
+    class Counter:
+        shared = lock
+
+    def with_default(_of: object = lock) -> bool:
+        return helper()
+
+    for function, where in (
+        (lambda: helper(), "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+        (lambda: Counter(), "shared of test_what_can_not_travel_is_named.<locals>.Counter"),
+        (with_default, "lock in test_what_can_not_travel_is_named.<locals>.helper"),
+    ):
+        for way in (cluster(function), cluster(function).submit):
+            with pytest.raises(TypeError, match=re.escape(f"cannot pickle '_thread.lock' object ({where})")):
+                way()
+    for way in (jobs_sample.double, jobs_sample.double.submit):
+        for args, kwargs, name in (((lock,), {}, "1"), ((), {"x": [lock]}, "x")):
+            with pytest.raises(TypeError, match=rf"lock' object \(argument {name}\)$"):
+                way(*args, **kwargs)
+    assert jobs_sample.double.map([1]).results() == [2]
 
 
 def test_processes_that_end() -> None:
@@ -274,6 +327,12 @@ def test_an_exception_that_can_not_say_what_it_is() -> None:
         jobs_sample.raises_silly.submit().result(90)
 
 
+def test_a_forked_child_that_comes_back_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert jobs_sample.forks() == "parent"
+    assert jobs_sample.forks.submit().result(90) == "parent"
+    assert capfd.readouterr().err == ""
+
+
 def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
     config = ClusterConfig(local_work_dir=str(work))
     expected = ([2, 4], [2, 4], "ProblemError('inside')", ["_0", "_1"])
@@ -395,6 +454,16 @@ def test_wrong_resources_are_refused_at_once() -> None:
         cluster(options="exclusive")
 
 
+@pytest.mark.parametrize("what", [3, ClusterConfig(), classmethod(len)])
+def test_what_is_no_function_is_refused_at_once(what: Any) -> None:
+    with pytest.raises(TypeError, match=rf"for a function, not for a {type(what).__name__}: .*config="):
+        cluster(what)
+
+
+def test_a_function_is_shown_by_its_name() -> None:
+    assert repr(jobs_sample.counts) == "<ClusterFunction counts>"
+
+
 def test_async_functions_are_refused_at_once() -> None:
     async def waits() -> int:
         return 1
@@ -514,7 +583,23 @@ def test_jobs_are_asked_for_that_nobody_follows(
 
     assert wait_until(lambda: states() == ["completed", "failed", "running"])
     assert [records.load(each).ended for each in ids] == ["", "", ""]  # their results are still to be fetched
+    assert "has not ended" in run("clean", *ids).err
+    assert run("clean").code == 0
+    assert [record.id for record in records.all_records()] == ids
+    assert run("clean", *ids[:2]).code == 0
+    assert [record.id for record in records.all_records()] == ids[2:]
     assert run("cancel", ids[-1]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "over"),
+    [
+        *(("completed", True), ("node failure", True), ("1,000 completed, 1 timed out", True)),
+        *(("unknown", False), ("pending (Priority)", False), ("2 completed, 1 running", False)),
+    ],
+)
+def test_a_job_is_over_when_all_its_tasks_are(state: str, over: bool) -> None:
+    assert glance.is_over(state) == over
 
 
 def test_jobs_of_a_place_that_can_not_be_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -565,6 +650,14 @@ def test_what_jobs_left_is_removed_where_their_work_dir_is_gone(
     pool.close()
     assert Here(capfdbinary)("clean").code == 0
     assert not job_folder(job, Path.home()).exists()
+
+
+def test_a_result_that_is_no_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    run, job = Here(capfdbinary), cluster(frozenset).submit("a")
+    assert run("result", job.id).lines == ["frozenset({'a'})"]
+    told = run("result", "--json", job.id)
+    assert (told.code, told.out) == (3, b"")
+    assert f"the result of job {job.id} is no JSON: Object of type frozenset" in told.err
 
 
 def test_a_result_on_the_command_line_may_be_an_exception(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -669,6 +762,19 @@ def test_a_job_that_can_not_be_remembered_is_not_submitted(
     with pytest.raises(JobError, match=r"isn't submitted, as this machine .*No space left.*XDG_STATE_HOME"):
         jobs_sample.counts.submit(str(work / "marks"))
     assert (work / "marks").read_text() == "x"
+
+
+def test_a_user_without_a_home_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number without a name."""
+
+    def nameless(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    package._core.cache_clear()
+    with pytest.raises(JobError, match=r"isn't submitted, .* there is no home folder; set HOME or XDG_STATE"):
+        jobs_sample.counts.submit("marks")
 
 
 def test_a_large_result_is_fetched_once_the_line_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1005,7 +1111,7 @@ def test_files_travel_to_the_work_dir(work: Path, tmp_path: Path, monkeypatch: p
         ("../x", "not below"),
         ("..", "not below"),
         ("/etc/passwd", "not below"),
-        ("none", "no file"),
+        ("none", "no file in the current directory, .*here"),
     ):
         with pytest.raises(JobError, match=why):
             jobs_sample.reads.with_options(files=bad).submit("x")
@@ -1025,6 +1131,15 @@ def test_a_file_that_travels_is_nothing_to_be_warned_of(
 
     assert "names the local file './params.json'" in reads.dependencies().report()
     assert reads.with_options(files="params.json").dependencies().warnings == []
+
+
+def test_a_file_beside_the_source_travels_from_there() -> None:
+    @cluster
+    def reads() -> str:
+        return open("jobs_sample.py").read()
+
+    (warning,) = reads.dependencies().warnings
+    assert warning.endswith(f"files=['jobs_sample.py'] takes it along, started in {HERE}")
 
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
@@ -1061,7 +1176,7 @@ def test_an_executor() -> None:
         assert (job.result(90), other.result(90)) == (8, 10)
         assert {done.result() for done in as_completed([job, other], 90)} == {8, 10}
         slow = executor.map(time.sleep, [100], timeout=0.2)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(WaitedInVainError):
             next(slow)
         executor.shutdown(wait=False)
         with pytest.raises(RuntimeError, match="shut down"):
@@ -1077,6 +1192,26 @@ def test_logs_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
     assert job.logs(follow=True) == "began\n"
     assert capsys.readouterr().out == "began\n"
     assert job.done()
+
+
+def test_what_is_printed_is_in_the_log_at_once() -> None:
+    job = jobs_sample.prints_and_ends.submit("text")
+    with pytest.raises(JobError, match="ended without a word"):
+        job.result(90)
+    assert job.logs() == "text\nafter text\n"
+
+
+def test_processes_that_are_ended_as_they_begin_do_end() -> None:
+    job = jobs_sample.ends_processes_that_begin.submit(300)
+    assert job.result(120) == 300
+    assert job.logs() == ""
+
+
+def test_processes_that_the_function_leaves_at_work_end_in_silence() -> None:
+    job = jobs_sample.leaves_processes_at_work.submit()
+    process = job.result(90)
+    assert wait_until(lambda: not Path(f"/proc/{process}").exists())
+    assert job.logs() == ""
 
 
 # --- what travels
@@ -1103,6 +1238,24 @@ def test_functions_of_a_script_take_what_they_name(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.stderr) == ("(111, 'deep')\n", "")
+
+
+def runs_script(*arguments: str) -> list[str]:
+    command = [sys.executable, str(Path(jobs_sample.__file__).with_name("script_sample.py")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("way", ["call", "submit"])
+def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
+    same = ["shares", "by_name", "spawns", "memoizes", "dispatches", "keeps"]
+    assert runs_script(way) == [*(f"{name} True" for name in same), "makes True 15 1 1"]
+
+
+def test_classes_of_a_script_are_its_own_when_it_is_run_again() -> None:
+    (job,) = runs_script("end")
+    assert runs_script("attach", job) == ["again True 7"]
 
 
 def test_what_arguments_are_made_of_travels(tmp_path: Path) -> None:
@@ -1142,6 +1295,28 @@ def test_decorated_functions_are_arguments_too(tmp_path: Path, monkeypatch: pyte
 
     called = cluster(lambda function, x: function(x))
     assert called.submit(other_steps.adds, 2).result(90) == 3
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_module_that_is_loaded_anew_is_so_in_the_workers(
+    by_name: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only another module's function names it."""
+    name = f"edited_{by_name}"
+    text = "from clustrix import cluster\n@cluster\ndef number(x):\n    return x + {}\n"
+    (tmp_path / f"{name}.py").write_text(text.format(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    edited = importlib.import_module(name)
+
+    def asks(x: int) -> Any:
+        return edited.number.local(x)
+
+    function = edited.number if by_name else cluster(asks)
+    assert list(function.map([1, 2])) == [2, 3]
+    (tmp_path / f"{name}.py").write_text(text.format(1000))
+    importlib.reload(edited)
+    function = edited.number if by_name else function
+    assert [function(1), *function.map(range(20))] == [1001, *range(1000, 1020)]
 
 
 def test_packages_without_an_init_file(tmp_path: Path) -> None:

@@ -91,6 +91,37 @@ def test_trust_is_called_an_assumption() -> None:
     assert trusted.assumptions
 
 
+class Notebook(list[object]):
+    def note(self, what: object) -> None:
+        self.append(what)
+
+
+class EqualAndNoted:
+    def __init__(self) -> None:
+        self.asked = Notebook()
+
+    def __eq__(self, other: object) -> bool:
+        self.asked.note(other)
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@independent
+def itself(value: int) -> int:
+    return value
+
+
+def found_in(values: list[int], items: list[Any]) -> list[Any]:
+    return [(itself(value), value in items) for value in values]
+
+
+def test_what_is_declared_says_nothing_of_others() -> None:
+    item = EqualAndNoted()
+    assert always(found_in)([1, 2, 3], [item]) == [(1, True), (2, True), (3, True)]
+    assert item.asked == [1, 2, 3]
+
+
 class Scale:
     def __init__(self, factor: int) -> None:
         self.factor = factor

@@ -329,7 +329,7 @@ def test_wrong_values_of_all_layers_are_told_at_once(project: Path, monkeypatch:
         ("module_loads", "gcc/12", ("gcc/12",)),
         ("module_loads", "gcc/12, openmpi  hdf5,", ("gcc/12", "openmpi", "hdf5")),
         ("module_loads", "[gcc/12, no, 1.10]", ("gcc/12", "no", "1.10")),
-        ("module_loads", '["gcc/12", "a b"]', ("gcc/12", "a b")),
+        ("module_loads", '["gcc/12", "use:/a b"]', ("gcc/12", "use:/a b")),
         ("module_loads", ",", ()),
         ("extensions", "trace,audit", ("trace", "audit")),
         ("tags", "a b", ("a", "b")),
@@ -794,7 +794,7 @@ def test_a_projects_file_may_choose_a_profile_of_the_users(home: Path, project: 
 
 def test_a_profile_that_is_missing(home: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failure(profile="x") == (
-        "there is no profile 'x'; Profiles: none. Looked in: (found no clustrix.yml)"
+        "there is no profile 'x'. Profiles: none. Looked in: (found no clustrix.yml)"
     )
     near = write(project / "clustrix.yml", TWO + "default_profile: smal\n")
     mine = write(user_file(home), "profiles:\n  far: {}\n")
@@ -804,7 +804,7 @@ def test_a_profile_that_is_missing(home: Path, project: Path, monkeypatch: pytes
     )
     assert failure().startswith(f"{near}:4: there is no profile 'smal'; did you mean 'small'?")
     monkeypatch.setenv("CLUSTRIX_PROFILE", "zzz")
-    assert failure().startswith("CLUSTRIX_PROFILE: there is no profile 'zzz'; Profiles: ")
+    assert failure().startswith("CLUSTRIX_PROFILE: there is no profile 'zzz'. Profiles: ")
     assert "there is no profile ''" in failure(profile="")
 
 

@@ -47,7 +47,7 @@ def plugins(output: Output) -> int:
 
 
 @click.command()
-@click.argument("profile", required=False, shell_complete=complete_profile)
+@click.argument("profile", metavar="[PROFILE:]", required=False, shell_complete=complete_profile)
 @click.option("--profiles", is_flag=True, help="List the profiles instead, and the files that they are in.")
 @output_options(null=False)
 def config(profile: str | None, profiles: bool, output: Output) -> int:
@@ -64,7 +64,7 @@ def config(profile: str | None, profiles: bool, output: Output) -> int:
         return _list_profiles(output)
     from clustrix_core.profiles import explain_config
 
-    explained = explain_config(profile)
+    explained = explain_config(profile and profile.removesuffix(":"))
     values = _shown(explained.config)
     if output.as_json:
         output.document(

@@ -82,6 +82,9 @@ def _code_of(args: list[str]) -> int:
             return cli.invoke(context) or OK
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.Abort:  # Ctrl-C or Ctrl-D at a question
+        click.echo(err=True)
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)

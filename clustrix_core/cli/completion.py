@@ -120,9 +120,11 @@ def complete(cli: click.Command) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they would be shown in the middle of what is being typed
         try:
-            click.echo(SHELLS[shell](cli, {}, PROGRAM, VARIABLE).complete())
+            found = SHELLS[shell](cli, {}, PROGRAM, VARIABLE).complete()
         except click.UsageError:
             return USAGE
+    if found:  # an empty line would be a completion
+        click.echo(found)
     return OK
 
 

@@ -61,7 +61,7 @@ def cp(sources: Sequence[Place], target: Place, recursive: bool, places: Places)
             "--recursive copies from a place to this machine only; for the other way, pack the folder (tar) "
             "and copy the archive"
         )
-    if len(sources) > 1 or target.path.endswith("/"):
+    if len(sources) > 1 or (target.path.endswith("/") and not recursive):
         _check_folder(target, places)
     copied: set[str] = set()  # files, as they are called below the target
     return each(sources, lambda source: _copy(source, target, recursive, places, copied))
@@ -81,6 +81,8 @@ def _copy(source: Place, target: Place, recursive: bool, places: Places, copied:
         filesystem = places.filesystem(source.profile)
         if filesystem.isdir(source.path):
             return copy_folder(filesystem, source.path, target.path, copied)
+        if target.path.endswith("/"):
+            _check_folder(target, places)
     name = _name(source)
     check_not_copied(name, source.path, copied)
     _check_not_itself(source, target, places)
@@ -110,7 +112,7 @@ def _check_not_itself(source: Place, target: Place, places: Places) -> None:
     if os.path.isdir(from_) or not os.path.exists(from_) or not os.path.exists(to):
         return
     if os.path.samefile(from_, to):
-        raise OSError(errno.EINVAL, "are the same file", source.path, None, decode(to))
+        raise OSError(errno.EINVAL, f"is the same file as {printable(decode(to))}", source.path)
 
 
 def _real(place: Place, places: Places) -> bytes | None:

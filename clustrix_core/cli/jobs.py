@@ -136,10 +136,13 @@ def result(id: str, output: Output) -> int:
     """
     values = [_result(job) for job in _attached(id)]
     value = values if _is_array(id) else values[0]
-    if output.as_json:
-        output.document(value)
-    else:
+    if not output.as_json:
         output.line(printable(repr(value)))
+        return OK
+    try:
+        output.document(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JobError(f"the result of job {id} is no JSON: {error}; without --json it is shown") from error
     return OK
 
 
@@ -195,7 +198,8 @@ def cancel(id: str) -> int:
 def clean(ids: tuple[str, ...], environments: bool, only_here: bool) -> int:
     """Remove what ended jobs left, and forget them.
 
-    By default that is all that ended, but those whose results could not be read: name these to remove them.
+    By default that is all whose end was seen by `clustrix result`, or by the program that submitted them.
+    Results of others are still to be fetched, and some could not be read: name these to remove them.
 
     Environments that were built there go, too, where no job that lives uses them, and none has for 30 days.
 
@@ -210,14 +214,22 @@ def clean(ids: tuple[str, ...], environments: bool, only_here: bool) -> int:
             raise click.UsageError("--forget takes the IDs of jobs, or places, and no other option")
         return _forget([record for one in ids for record in _of_place(known, one) or [load(one)]])
     found = [load(one) for one in ids] or [record for record in known if record.ended not in ("", "unread")]
+    _check_over([record for record in found if not record.ended])
+    return _clean(found, known, environments)
+
+
+def _check_over(found: list[Record]) -> None:
+    """Refuse jobs that go on, or of which nothing is known, unlike those whose results nobody fetched."""
+    from clustrix_core.jobs import glance
+
+    states, _ = _states(found)
     for record in found:
-        if not record.ended:
+        if not glance.is_over(states[record.id]):
             raise click.ClickException(
                 f"job {record.id} has not ended, as far as is known here: `clustrix result {record.id}` "
                 f"waits for it, `clustrix cancel {record.id}` ends it, and where its place is gone for good, "
                 f"`clustrix clean --forget {record.id}` forgets it"
             )
-    return _clean(found, known, environments)
 
 
 def _of_place(known: Iterable[Record], name: str) -> list[Record]:

@@ -8,6 +8,9 @@ import click
 
 from clustrix_core.errors import BackendLoadError, printable
 
+# What a list of commands says of Clustrix's own, which aren't imported for it.
+SHORT_HELP = {"cluster": "Show what there is on a SLURM cluster", "trust": "Make the key of a host known"}
+
 
 class PluggedGroup(click.Group):
     """A group whose own commands come first; others are listed from metadata, and imported when they run."""
@@ -18,9 +21,8 @@ class PluggedGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = super().get_command(ctx, cmd_name)
         if command is None and cmd_name in (known := _distributions()):
-            command = click.Command(
-                cmd_name, short_help=f"See `clustrix {cmd_name} --help` ({known[cmd_name]})."
-            )
+            told = SHORT_HELP.get(cmd_name, f"See `clustrix {cmd_name} --help`")
+            command = click.Command(cmd_name, short_help=f"{told} ({known[cmd_name]}).")
         return command
 
     def resolve_command(

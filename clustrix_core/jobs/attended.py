@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import JobError, printable
-from clustrix_core.jobs import parallel, records, travel
+from clustrix_core.jobs import culprit, parallel, records, travel
 from clustrix_core.jobs.here import marker
 from clustrix_core.jobs.job import Job, JobArray, Submission, what_was_raised
 from clustrix_core.jobs.models import Call
@@ -85,19 +85,23 @@ class Calls:
         self.workers = max(1, cores() // self._cores)
         # By its name, if it has one that others can import: then it is the module's own, and imported once.
         named = isinstance(function.__reduce__(), str)
-        self._function, self._config = (
-            travel.dumps(function if named else function.local),
-            travel.dumps(config),
-        )
+        try:
+            self._function = travel.dumps(function if named else function.local)
+        except Exception as error:
+            raise culprit.in_function(error, function) from None
+        self._config = travel.dumps(config)
         self._marker, self._work_dir = marker(config), os.path.abspath(config.local_work_dir or ".")
 
     def hand_out(self, chunk: range) -> Order:
         """Have some of the calls done."""
-        packer = travel.Packer()
-        packed = [
-            args if not kwargs and travel.is_fixed(args) else packer.dumps((args, kwargs))
-            for args, kwargs in self.calls[chunk.start : chunk.stop]
-        ]
+        packer, calls = travel.Packer(), self.calls[chunk.start : chunk.stop]
+        try:
+            packed = [
+                args if not kwargs and travel.is_fixed(args) else packer.dumps((args, kwargs))
+                for args, kwargs in calls
+            ]
+        except Exception as error:
+            raise (error if len(calls) > 1 else culprit.in_call(error, calls[0])) from None
         place = self._config, self._marker, self._work_dir
         task = Task(self._function, *place, packed, self._cores, self._loops)
         return _workers.submit(self.workers, run, task)

@@ -39,18 +39,27 @@ class ClusterFunction(Generic[P, R]):
     """
 
     def __init__(self, function: Callable[P, R], options: Options) -> None:
+        if not callable(function):
+            raise TypeError(
+                f"@cluster is for a function, not for a {type(function).__name__}: its options have names, "
+                "as in @cluster(config=...), and @classmethod stands above it"
+            )
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{function.__qualname__} is async, and what runs as a job returns its result: put @cluster "
                 "on a function that calls asyncio.run"
             )
-        functools.update_wrapper(self, function)
+        # The attributes of a class are its methods, which aren't this object's.
+        functools.update_wrapper(self, function, updated=() if isinstance(function, type) else ("__dict__",))
         self.local, self.options = function, options
 
     @property
     def name(self) -> str:
         """What people call the function."""
         return getattr(self.local, "__qualname__", repr(self.local))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a job and wait for the result. Ctrl-C cancels the job.
@@ -119,9 +128,9 @@ class ClusterFunction(Generic[P, R]):
 
     def _is_attended(self, config: ClusterConfig) -> bool:
         asked = self.options.after or self.options.files or self.options.environment
-        other_python = config.python_executable or config.conda_env_name
+        own = config.python_executable or config.conda_env_name or config.wants_environment
         # Extensions see jobs alone.
-        elsewhere = asked or other_python or config.extensions or is_here(config)
+        elsewhere = asked or own or config.extensions or is_here(config)
         return config.cluster_type == "local" and not elsewhere
 
     def _place(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ClusterConfig:
@@ -257,7 +266,7 @@ def cluster(function: Any = None, /, **options: Any) -> Any:
         A `ClusterFunction`: calling it runs a job and waits for the result; see `submit`, `map` and `local`.
 
     Raises:
-        TypeError: there is no such option, or the function is async.
+        TypeError: there is no such option, or the function is async, or none.
         ValueError: there is no such environment, no such way to treat loops or tell of them, or no such
             number of cores.
     """

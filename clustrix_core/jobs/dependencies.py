@@ -30,6 +30,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from clustrix_core.jobs.script import is_by_value
+
 MANY = 10_000
 """Items of a collection that are looked at: those of larger ones are data, and alike."""
 
@@ -70,6 +72,11 @@ class Dependencies:
             lines.append(f"{how}: {name}=={version} ({self.reason(name)})")
         lines += [f"is not found here: {name} ({where})" for name, where in self.missing.items()]
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def elsewhere(self) -> dict[str, str]:
+        """The packages of which nothing is here, which the place may have; and where they are imported."""
+        tops = {name.partition(".")[0]: where for name, where in self.missing.items()}
+        return {top: where for top, where in tops.items() if _spec(top) is None}
 
     def reason(self, name: str) -> str:
         """Why something is needed."""
@@ -141,7 +148,7 @@ class _Search:
 
     def _look_at_function(self, function: FunctionType, why: str) -> None:
         self.named.add(function.__name__)
-        if not _by_value(function):
+        if not is_by_value(function):
             self.need(function.__module__, why)
             if "<locals>" not in function.__qualname__:
                 return
@@ -166,7 +173,7 @@ class _Search:
             self._look_at_code(_Code(tree, package, file, start - 1, {*_optional(tree)}))
 
     def _look_at_class(self, cls: type, why: str) -> None:
-        if not _by_value(cls):
+        if not is_by_value(cls):
             self.need(cls.__module__, why)
             return
         for base in cls.__bases__:
@@ -294,8 +301,9 @@ class _Search:
         if os.path.normpath(text) in self._files:
             return
         with suppress(OSError, ValueError):
-            if (Path.cwd() / text).is_file() or (folder / text).is_file():
-                taken = f"files=[{text!r}] takes it along"
+            is_here = (Path.cwd() / text).is_file()
+            if is_here or (folder / text).is_file():
+                taken = f"files=[{text!r}] takes it along" + ("" if is_here else f", started in {folder}")
                 self._warn(f"{where} names the local file {text!r}, which doesn't travel: {taken}")
 
     def _warn(self, warning: str) -> None:
@@ -336,17 +344,6 @@ def _run_by_import(tree: ast.AST, functions: list[_Function]) -> Iterator[ast.AS
             waiting += [*node.decorator_list, node.args]
         else:
             waiting.extend(ast.iter_child_nodes(node))
-
-
-def _by_value(value: Any) -> bool:
-    """Whether cloudpickle pickles a function or class by value: no module has it under its name."""
-    module = sys.modules.get(value.__module__)
-    if module is None or value.__module__ == "__main__":
-        return True
-    found: Any = module
-    for part in value.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
 
 
 def _optional(tree: ast.AST) -> Iterator[ast.AST]:

@@ -61,7 +61,8 @@ class ClusterExecutor(concurrent.futures.Executor):
         Args:
             fn: the function.
             iterables: as of the builtin `map`.
-            timeout: seconds from now on, after which waiting for a result raises `TimeoutError`.
+            timeout: seconds from now on, after which waiting for a result raises
+                `concurrent.futures.TimeoutError`.
             chunksize: is not used: how calls are put together is decided where they run.
         """
         self._check()

@@ -250,6 +250,8 @@ class _Follower:
         elif told.state == "completed":
             job.last_word = ""
             self._miss(job, told.state, told.reason, now)
+        elif told.state in ENDED and not told.begun:
+            job.give_up(told.state, told.reason)
         elif told.state in ENDED:
             self._miss(job, told.state, told.reason, now)
         else:

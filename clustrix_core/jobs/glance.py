@@ -32,6 +32,11 @@ def states(config: ClusterConfig, found: Sequence[Record]) -> dict[str, str]:
     }
 
 
+def is_over(state: str) -> bool:
+    """Whether a state, as `states` tells it, is the end of all tasks."""
+    return all(each.lstrip("0123456789, ") in ENDED for each in state.split(", "))
+
+
 def _summary(record: Record, told: Iterable[TaskState], outcomes: Iterable[Outcome]) -> str:
     """The state of a job, or how many tasks of an array are in which."""
     tasks = [UNKNOWN] * (record.tasks or 1)

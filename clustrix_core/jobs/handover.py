@@ -26,6 +26,7 @@ __all__ = [
     "FOLDER",
     "NoProgramError",
     "Place",
+    "SchedulerError",
     "UnknownSubmissionError",
     "checked",
     "preview",
@@ -95,6 +96,7 @@ def submit(
     Raises:
         JobError: it was refused.
         NoProgramError: there is no such command.
+        SchedulerError: it is the scheduler that refused it.
         UnknownSubmissionError: it may have been submitted.
     """
     contents = {name: Path(path) for name, path in job.files.items()}
@@ -176,6 +178,13 @@ class NoProgramError(JobError):
     """The program that submits jobs isn't there."""
 
 
+class SchedulerError(JobError):
+    """The program that submits jobs refused; the message is what it said."""
+
+
+_REFUSALS = {"absent": NoProgramError, "gone": EnvironmentGoneError, "said": SchedulerError}
+
+
 def _send_large(place: Place, job: JobSpec, contents: Mapping[str, Path], inline: dict[str, bytes]) -> None:
     """Put what is large into the folder, and take the rest along."""
     room, large = INLINE, []
@@ -242,8 +251,7 @@ def ask(place: Place, command: str, asked: Mapping[str, Any], *data: bytes) -> d
     """
     answer = answer_of(place, source(), command, asked, *data)
     if "refused" in answer and not answer.get("unknown"):
-        kind = NoProgramError if answer.get("absent") else JobError
-        kind = EnvironmentGoneError if answer.get("gone") else kind
+        kind = next((kind for mark, kind in _REFUSALS.items() if answer.get(mark)), JobError)
         raise kind(_on_one_line(str(answer["refused"])))
     return answer
 

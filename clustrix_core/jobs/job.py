@@ -8,8 +8,10 @@ import functools
 import hashlib
 import io
 import json
+import linecache
 import os
 import pickle
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -154,6 +156,8 @@ class Job(concurrent.futures.Future[Any]):
             return
         if end == "cancelled":
             self.give_up("cancelled", "")
+        elif end == "invain":
+            self.give_up("failed", told["message"])
         elif not sound:
             self.unreadable(ValueError("it is said to be elsewhere"))
         elif told["inline"]:
@@ -242,8 +246,23 @@ def what_was_raised(what: str, told: dict[str, Any], error: object) -> Exception
         if isinstance(error, Exception)
         else JobError(f"{what} failed: {told['type']}: {told['message']}")
     )
-    raised.__cause__ = RemoteTracebackError(told["traceback"])
+    raised.__cause__ = RemoteTracebackError(with_source(told["traceback"]))
     return raised
+
+
+_FRAME = re.compile(r'([ |]*)File "(.+)", line ([0-9]+), in .')
+
+
+def with_source(text: str) -> str:
+    """A traceback with the lines of code that were not at hand there: those of scripts and notebooks."""
+    lines = text.split("\n")
+    told = []
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        told.append(line)
+        if (frame := _FRAME.match(line)) and not following.startswith(f"{frame[1]}  "):
+            code = linecache.getline(frame[2], int(frame[3])).strip()
+            told += [f"{frame[1]}  {code}"] if code else []
+    return "\n".join(told)
 
 
 _UNEXPLAINED = ("terminated", "died")

@@ -129,12 +129,14 @@ class TaskState:
         first, last: their numbers.
         state: what they are doing, or how they ended.
         reason: the scheduler's word for why; empty if it gives none.
+        begun: whether they may have begun; what ended without that left no outcome.
     """
 
     first: int
     last: int
     state: State
     reason: str = ""
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

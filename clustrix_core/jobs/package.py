@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clustrix_core
 from clustrix_core.config import ClusterConfig
-from clustrix_core.jobs import travel
+from clustrix_core.jobs import culprit, travel
 from clustrix_core.jobs.dependencies import Dependencies
 from clustrix_core.jobs.parallel import cores_of
-from clustrix_core.state import check_owner
+from clustrix_core.state import cache_folder, check_owner
 
 if TYPE_CHECKING:
     from clustrix_core.jobs.decorator import ClusterFunction
@@ -97,11 +97,17 @@ def pickled(
     offsets = [0]
     with open(folder / "arguments", "wb") as file:
         for call in calls:
-            names |= travel.dump(call, file)
+            try:
+                names |= travel.dump(call, file)
+            except Exception as error:
+                raise culprit.in_call(error, call) from None
             offsets.append(file.tell())
     packed = function, travel.dumps(config), offsets[:-1], cores_of(function, config), loops
     with open(folder / "function.pkl", "wb") as file:
-        names |= travel.dump(packed, file)
+        try:
+            names |= travel.dump(packed, file)
+        except Exception as error:
+            raise culprit.in_function(error, function) from None
     return Pickled(folder, names)
 
 
@@ -161,18 +167,29 @@ def _core() -> tuple[str, Path | bytes]:
     files = list(_own_files())
     facts = [(name, str(file), file.stat().st_mtime_ns, file.stat().st_size) for name, file in files]
     key = hashlib.sha256(repr((facts, sys.version)).encode()).hexdigest()[:32]
-    kept = _cache_folder() / f"core-{key}.zip"
     try:
-        check_owner(kept.parent)
-        data = kept.read_bytes()
-        zipfile.ZipFile(io.BytesIO(data)).close()
+        kept = cache_folder() / f"core-{key}.zip"
+        data = _kept(kept)
     except (OSError, zipfile.BadZipFile):
         data = _zipped(_compiled(files))
         try:
+            kept = cache_folder() / f"core-{key}.zip"
             _keep(kept, data)
-        except OSError:  # the home folder is full, or can't be written to, or others can
+            data = _kept(kept)  # others may have been faster, and what Python compiles isn't always the same
+        except (OSError, zipfile.BadZipFile):  # the home is full, or there is none, or others can write to it
             return hashlib.sha256(data).hexdigest(), data
     return hashlib.sha256(data).hexdigest(), kept
+
+
+def _kept(file: Path) -> bytes:
+    check_owner(file.parent)
+    data = file.read_bytes()
+    try:
+        zipfile.ZipFile(io.BytesIO(data)).close()
+    except zipfile.BadZipFile:
+        file.unlink(missing_ok=True)
+        raise
+    return data
 
 
 def _keep(file: Path, data: bytes) -> None:
@@ -185,14 +202,10 @@ def _keep(file: Path, data: bytes) -> None:
     temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
-        temporary.rename(file)
+        with suppress(FileExistsError):
+            os.link(temporary, file)  # what is there stays, as others may have begun to send it
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _cache_folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if os.path.isabs(cache) else Path.home() / ".cache") / "clustrix"
 
 
 def _zipped(entries: Iterable[tuple[str, bytes]]) -> bytes:

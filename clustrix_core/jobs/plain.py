@@ -16,6 +16,12 @@ class ClusterConfig:
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
+    @property
+    def wants_environment(self) -> bool:
+        """Whether anything has to be set up where programs are started."""
+        names = ("module_loads", "environment_variables", "pre_execution_commands", "login_shell")
+        return any(map(self.__dict__.get, names))
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a config can't be changed: use model_copy(update={...})")
 

@@ -43,7 +43,7 @@ def prepared(config: ClusterConfig, needed: Dependencies, environment: str | Non
             environment can't be built.
     """
     wanted = _spec(config, needed, build=environment == AUTO)
-    if config.cluster_type == "local" and wanted.python == sys.executable and not wanted.build:
+    if is_own_python(config) and not wanted.build:
         return PreparedEnvironment(sys.executable, sys.version_info[:3], dict(needed.pins))
     began, found = _known.get((config, wanted), (0.0, None))
     if found is None or time.monotonic() - began > REMEMBERED:
@@ -53,6 +53,12 @@ def prepared(config: ClusterConfig, needed: Dependencies, environment: str | Non
     return found
 
 
+def is_own_python(config: ClusterConfig) -> bool:
+    """Whether jobs run with the Python that this process has."""
+    own = not (config.conda_env_name or config.python_executable)
+    return config.cluster_type == "local" and (own or config.python_executable == sys.executable)
+
+
 def forget(config: ClusterConfig) -> None:
     """Look again before the next job in this place."""
     for key in [key for key in list(_known) if key[0] == config]:
@@ -60,15 +66,15 @@ def forget(config: ClusterConfig) -> None:
 
 
 def _spec(config: ClusterConfig, needed: Dependencies, *, build: bool) -> EnvironmentSpec:
-    python = config.python_executable
+    python, elsewhere = config.python_executable, needed.elsewhere()
     if python is None and not config.conda_env_name and config.cluster_type == "local":
         python = sys.executable
     return EnvironmentSpec(
         python=python,
         conda=None if python else config.conda_env_name,
         version=sys.version_info[:2],
-        pins=tuple(sorted(needed.pins.items())),
-        modules=tuple(sorted(needed.modules.items())),
+        pins=tuple(sorted({**dict.fromkeys(elsewhere, ""), **needed.pins}.items())),
+        modules=tuple(sorted({**{name: name for name in elsewhere}, **needed.modules}.items())),
         build=build,
         constraints=tuple(sorted(_versions_besides(needed.pins))) if build else (),
         setup=tuple(config.module_loads),
@@ -119,9 +125,15 @@ def _check(
             "python_executable or conda_env_name, or load its module by module_loads"
         )
     missing = [name for name in needed.pins if name not in found.installed and name not in needed.optional]
-    if missing:
-        listed = ", ".join(f"{name}=={needed.pins[name]} ({needed.reason(name)})" for name in missing)
-        way_out = "" if wanted.build else 'environment="auto" installs them; or '
+    nowhere = {name: why for name, why in needed.elsewhere().items() if name not in found.installed}
+    if missing or nowhere:
+        listed = ", ".join(
+            [
+                *(f"{name}=={needed.pins[name]} ({needed.reason(name)})" for name in missing),
+                *(f"{name}, which isn't here either ({why})" for name, why in nowhere.items()),
+            ]
+        )
+        way_out = "" if wanted.build or nowhere else 'environment="auto" installs them; or '
         raise JobError(
             f"{where} lacks what the function needs: {listed}; {way_out}name a Python that has them by "
             "python_executable or conda_env_name, or load their modules by module_loads"
@@ -129,7 +141,7 @@ def _check(
     other = [
         f"{name} {found.installed[name]} (here {version})"
         for name, version in wanted.pins
-        if found.installed.get(name, version) not in ("", version)
+        if version and found.installed.get(name, version) not in ("", version)
     ]
     if other:
         warnings.warn(

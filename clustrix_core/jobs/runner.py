@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import reprlib
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import zipfile
@@ -54,11 +56,17 @@ def run(archive: str, folder: str, task: int, umask: int) -> bool:
 def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int) -> dict[str, Any]:
     try:
         function, args, kwargs = load(archive, folder, task)
+        process = os.getpid()
         signal.signal(signal.SIGTERM, terminated)
+        let_children_end()
         try:
             with umask_of(umask):
                 result = function(*args, **kwargs)
         finally:
+            if os.getpid() != process:  # a child that was forked came back: the job is its parent
+                with contextlib.suppress(Exception):
+                    sys.stdout.flush()
+                os._exit(0)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time left to say what came of it
         send(result, payload)
         return {"outcome": "completed"}
@@ -81,18 +89,20 @@ def umask_of(mask: int) -> Iterator[None]:
 
 
 def load(archive: str, folder: str, task: int) -> Call:
-    from clustrix_core.jobs import here, parallel
+    from clustrix_core.jobs import here, parallel, script
 
     if importlib.util.find_spec("pydantic") is None:
         from clustrix_core.jobs import plain
 
         sys.modules["clustrix_core.config"] = plain
-    with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
-        function, here.pickled, offsets, cores, loops = pickle.load(file)
-    os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
-    with open(os.path.join(folder, "arguments"), "rb") as file:
-        file.seek(offsets[task])
-        args, kwargs = pickle.load(file)
+    script.begin()
+    with script.arriving():
+        with zipfile.ZipFile(archive) as files, files.open("function.pkl") as file:
+            function, here.pickled, offsets, cores, loops = pickle.load(file)
+        os.environ.setdefault(here.CORES, str(cores))  # whoever started it may know better
+        with open(os.path.join(folder, "arguments"), "rb") as file:
+            file.seek(offsets[task])
+            args, kwargs = pickle.load(file)
     return parallel.split(getattr(function, "local", function), loops), args, kwargs
 
 
@@ -125,16 +135,22 @@ def unsendable(result: object, error: Exception) -> ResultError:
 
 
 def pickled_error(error: Exception) -> bytes:
-    """Pickle an exception so that it can be unpickled."""
+    """Pickle an exception so that it can be unpickled, and says the same then."""
     from clustrix_core.jobs.travel import Rebuilt, dumps
 
-    try:
+    with contextlib.suppress(Exception):  # its `__init__` may want other arguments than `args`
         pickled = dumps(error)
-        pickle.loads(pickled)
-    except Exception:
-        pickled = dumps(Rebuilt(error))
-        pickle.loads(pickled)
+        if _is_as_it_was(pickle.loads(pickled), error):
+            return pickled
+    pickled = dumps(Rebuilt(error))
+    pickle.loads(pickled)
     return pickled
+
+
+def _is_as_it_was(again: BaseException, error: BaseException) -> bool:
+    """An `__init__` that makes a text of what it is given would make another one of that text."""
+    made_anew = type(error).__reduce__ is BaseException.__reduce__
+    return not made_anew or as_text(str, again) == as_text(str, error)
 
 
 _repr = reprlib.Repr()
@@ -255,6 +271,30 @@ def terminated(_number: int, _frame: object) -> None:
     raise Terminated("the job was terminated (SIGTERM)")
 
 
+def let_children_end() -> None:
+    """Have forked children end by SIGTERM, as `multiprocessing` has its own do: they have nothing to tell.
+
+    It is blocked meanwhile: a child forgets what comes before Python has made it one.
+    """
+    mask = threading.local()
+
+    def before() -> None:
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def in_child() -> None:
+        if signal.getsignal(signal.SIGTERM) is terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
+    def in_parent() -> None:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+        except Terminated:  # here it would be ignored
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    os.register_at_fork(before=before, after_in_child=in_child, after_in_parent=in_parent)
+
+
 def activate() -> None:
     """Set the variables that activating this Python's environment would have set."""
     folder = os.path.join(sys.prefix, "conda-meta")
@@ -274,5 +314,7 @@ def main(arguments: list[str]) -> None:
     """Run a task. The exit status tells the scheduler whether it succeeded, as others may come after it."""
     archive, _run, folder, task = arguments
     umask = os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the log tells it as it comes
     activate()
     sys.exit(not run(archive, folder, int(task), umask))

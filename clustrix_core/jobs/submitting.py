@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clustrix_core.config import ClusterConfig, resolve
 from clustrix_core.discovery import load_backend
+from clustrix_core.environment import summary
 from clustrix_core.errors import (
     AuthenticationFailedError,
     ClustrixError,
@@ -113,6 +114,7 @@ def dry_run(function: ClusterFunction[Any, Any], config: ClusterConfig, call: Ca
             f"{record.function} on {where}, with {job.python}, in {record.folder}",
             f"What would be sent (parts that are there already are not):\n{sizes}",
             f"What the function needs:\n{needed.report() or 'nothing but Python'}",
+            f"What is set up before:\n{summary(config) or 'nothing'}",
             f"What would be run:\n{script}",
         ]
     )
@@ -122,8 +124,14 @@ def _needed(
     function: ClusterFunction[Any, Any], config: ClusterConfig, content: package.Pickled
 ) -> Dependencies:
     needed = analyse(function, content.names, function.options.files)
-    if needed.missing:
-        named = "; ".join(f"{name} ({where})" for name, where in needed.missing.items())
+    missing = needed.missing
+    if not (
+        function.options.environment or preparing.is_own_python(config)
+    ):  # the place is asked for the others
+        elsewhere = needed.elsewhere()
+        missing = {name: where for name, where in missing.items() if name.partition(".")[0] not in elsewhere}
+    if missing:
+        named = "; ".join(f"{name} ({where})" for name, where in missing.items())
         raise JobError(f"modules that the function imports are not found here: {named}")
     if config.cluster_type != "local":
         for warning in needed.warnings:
@@ -159,7 +167,7 @@ def _users_files(given: Iterable[str]) -> Iterator[tuple[str, str]]:
         if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
             raise JobError(f"files: {printable(path)!r} is not below the current directory")
         if not os.path.isfile(inside):
-            raise JobError(f"files: {printable(path)!r} is no file here")
+            raise JobError(f"files: {printable(path)!r} is no file in the current directory, {os.getcwd()!r}")
         yield f"files/{inside}", inside
 
 

@@ -180,7 +180,7 @@ def by_scheduler(folder: str, asked: "Asked") -> "dict[str, Any]":
                 run([*asked["undo"], *taken])
             # It may have been submitted all the same, when the scheduler took its time.
             unknown = "timed out" in said.lower()
-            return {"refused": said or "exit code %d" % done.returncode, "unknown": unknown}
+            return {"refused": said or "exit code %d" % done.returncode, "unknown": unknown, "said": True}
         said = done.stdout.decode("ascii", "replace").strip()
         taken.append(said.split("\n")[-1].partition(";")[0].strip())
     return {"id": taken}

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import cloudpickle
 
+from clustrix_core.jobs import script
+
 STAY = frozenset({"key_file"})
 """Fields that mean nothing over there, or too much."""
 
@@ -25,10 +27,18 @@ _NOWHERE = "<dynamic-code>"  # the file that cloudpickle gives to all code, whic
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, file: SupportsWrite) -> None:
         super().__init__(file)
+        self.begin()
         self.names: set[str] = set()
         """Modules that are pickled by their names, and, as `MODULE:NAME`, classes and functions that are."""
 
+    def begin(self) -> None:
+        """What comes next has nothing to do with what came before."""
+        self.clear_memo()
+        self.globals_ref = script.globals_of_script()
+
     def reducer_override(self, obj: Any) -> Any:
+        if (wrapper := script.reduced_wrapper(obj)) is not None:
+            return wrapper
         if not isinstance(obj, _SPECIAL):
             if is_decorated(obj):
                 self._note(obj)
@@ -40,7 +50,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._note(obj)
         elif isinstance(obj, ModuleType) and sys.modules.get(obj.__name__) is obj:
             self.names.add(obj.__name__)
-        return found
+        return script.reduced(obj, found)
 
     def _note(self, obj: Any) -> None:
         self.names.add(f"{getattr(obj, '__module__', None) or 'builtins'}:{obj.__name__}")
@@ -110,8 +120,7 @@ class Packer:
         finally:
             buffer.seek(0)
             buffer.truncate()
-            pickler.clear_memo()
-            pickler.globals_ref.clear()
+            pickler.begin()
 
 
 def code_of(code: CodeType, file: str) -> CodeType:

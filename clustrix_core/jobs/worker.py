@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from clustrix_core.jobs import here, parallel, runner, travel
+from clustrix_core.jobs import here, parallel, runner, script, travel
 from clustrix_core.jobs.parallel import Loops
 
 
@@ -52,7 +52,9 @@ def run(task: Task) -> list[Any]:
     os.environ[here.CORES] = str(task.cores)
     try:
         os.chdir(task.work_dir)
-        function = pickle.loads(task.function)
+        script.begin()
+        with script.arriving():
+            function = pickle.loads(task.function)
         function = parallel.split(getattr(function, "local", function), task.loops)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
@@ -65,7 +67,7 @@ def _outcome(
 ) -> Any:
     try:
         os.chdir(work_dir)
-        args, kwargs = pickle.loads(call) if isinstance(call, bytes) else (call, {})
+        args, kwargs = _arguments(call) if isinstance(call, bytes) else (call, {})
         result = function(*args, **kwargs)
     except BaseException as error:  # a function may also call `sys.exit`
         return travel.dumps(_failed(error))
@@ -73,6 +75,11 @@ def _outcome(
         return result if travel.is_fixed((result,)) else packer.dumps(result)
     except Exception as error:
         return travel.dumps(_failed(runner.unsendable(result, error)))
+
+
+def _arguments(call: bytes) -> Any:
+    with script.arriving():
+        return pickle.loads(call)
 
 
 def _failed(error: BaseException) -> Failed:

@@ -60,6 +60,7 @@ class Facts:
         later: the methods that are called of what only the run tells.
         conditions: what was taken for granted of those.
         assumptions: what was taken on the user's word.
+        trusts: whether some of that wasn't declared.
         stored: whether something that has a name was given to an accumulator.
         late: whether something was changed after that.
         writes: whether files are written.
@@ -79,6 +80,7 @@ class Facts:
     later: list[MethodCall] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    trusts: bool = False
     stored: bool = False
     late: bool = False
     writes: bool = False

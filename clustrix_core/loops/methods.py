@@ -361,7 +361,7 @@ def _is_function(value: Value) -> bool:
 
 
 def _told(value: Value) -> Value:
-    """What a method is told of an argument: it may change what it isn't told to be shared."""
+    """What is assumed of an argument in the proof of a method: that others see it, if it can change."""
     if value.own == OWN and value.kind in calls.IMMUTABLE:
         return Value(OWN, value.kind)
     return Value(place=value.place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import CellType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
@@ -98,6 +99,15 @@ def _step(value: Any, step: str) -> Iterable[Any]:
     return _attribute(value, step)
 
 
+def own_attributes(value: Any) -> dict[str, Any]:
+    """Those that an object has itself, without asking its class."""
+    try:
+        found: dict[str, Any] = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _attribute(value: Any, name: str) -> Iterator[Any]:
     """An attribute that nothing computes; none if it isn't set, which is an error for the run to raise."""
     cls = type(value)
@@ -105,11 +115,11 @@ def _attribute(value: Any, name: str) -> Iterator[Any]:
         raise Lost(f"nobody knows what the {name} of a {cls.__qualname__} is")
     if hasattr(cls, "__getattr__") or inspect.getattr_static(cls, "__getattribute__") is not _LOOKING:
         raise Lost(f"{cls.__qualname__} computes its attributes")
-    own = getattr(value, "__dict__", {})
+    own = own_attributes(value)
     member = inspect.getattr_static(cls, name, None)
     if isinstance(member, MemberDescriptorType):  # one of __slots__
-        if hasattr(value, name):
-            yield getattr(value, name)
+        with suppress(AttributeError):
+            yield member.__get__(value, cls)
     elif hasattr(type(member), "__get__") and (name not in own or hasattr(type(member), "__set__")):
         raise Lost(f"{cls.__qualname__} computes its {name}")
     elif name in own:

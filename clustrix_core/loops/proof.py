@@ -50,6 +50,7 @@ class Proof(Classes):
         """Something can't be proved: trust it if the user says so."""
         if self.trust:
             self.facts.assume(f"{name} is independent (trusted)")
+            self.facts.trusts = True
             return Value()
         raise Refused(code, name, message, remedy, getattr(node, "lineno", 0))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from clustrix_core.loops import calls
 from clustrix_core.loops.facts import Facts, MethodCall, Refused, Unfit
-from clustrix_core.loops.places import Lost, objects_at
+from clustrix_core.loops.places import Lost, objects_at, own_attributes
 from clustrix_core.loops.proof import Proof
 from clustrix_core.loops.source import Sources, is_library
 from clustrix_core.loops.values import SHARED, Value, live_value
@@ -124,7 +124,7 @@ class Reach:
                     self._prove_method(cls, call)
                     proved.add((cls, id(call)))
             for value in objects:
-                if call.name in getattr(value, "__dict__", {}):
+                if call.name in own_attributes(value):
                     raise Unfit(f"{call.name} of a {type(value).__qualname__} isn't the method of its class")
 
     def _prove_method(self, cls: type, call: MethodCall) -> None:
@@ -315,7 +315,7 @@ class Reach:
 
     def _prove(self, call: Callable[[Walk, Any], object]) -> None:
         """Prove something more of what the loop meets."""
-        proof = Proof(self._sources, self._facts.assumptions != [])
+        proof = Proof(self._sources, self._facts.trusts)
         proof.facts = self._facts
         scope: Any = types.SimpleNamespace()
         at: Any = types.SimpleNamespace()
@@ -328,7 +328,7 @@ class Reach:
 
     def _check_own(self, value: Any) -> None:
         """An object's own functions aren't those of its class."""
-        own, of_class = getattr(value, "__dict__", {}), self._functions(type(value))
+        own, of_class = own_attributes(value), self._functions(type(value))
         for name in own.keys() & (of_class | self._facts.methods.keys()):
             if name in of_class or callable(own[name]):
                 raise Unfit(f"{name} of a {type(value).__qualname__} isn't the method of its class")

@@ -218,7 +218,7 @@ def is_library(module: str) -> bool:
 
 def classes_with(name: str, names: Mapping[str, Any]) -> list[type]:
     """Classes of the user's that have a method of this name: those of a namespace, or else all."""
-    at_hand = [one for one in names.values() if isinstance(one, type) and not is_library(one.__module__)]
+    at_hand = [one for one in list(names.values()) if issubclass(type(one), type) and _is_users(one)]
     found = [cls for cls in at_hand if isinstance(inspect.getattr_static(cls, name, None), _METHODS)]
     if found:
         return list(dict.fromkeys(found))
@@ -234,8 +234,12 @@ def users_classes() -> Iterator[type]:
         if cls not in seen:
             seen.add(cls)
             waiting += type.__subclasses__(cls)
-            if isinstance(cls.__module__, str) and not is_library(cls.__module__):
+            if _is_users(cls):
                 yield cls
+
+
+def _is_users(cls: type) -> bool:
+    return isinstance(cls.__module__, str) and not is_library(cls.__module__)
 
 
 def is_library_file(file: str) -> bool:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
@@ -27,10 +27,14 @@ from clustrix_core.remote.client import NONSENSE, Call, Client
 from clustrix_core.remote.files import RemoteFile
 from clustrix_core.stream import Stream
 
+if TYPE_CHECKING:
+    from clustrix_core.environment import PreparedChannel
+
 T = TypeVar("T")
 
 PATHS_AT_ONCE = 1 << 20  # bytes of paths in one request
 REQUESTS_AT_ONCE = 8
+PATIENCE = 120.0  # seconds for a command, without `op_timeout`: a busy scheduler takes its time
 NOISE_SHOWN = 200  # characters
 
 
@@ -52,8 +56,9 @@ class RemoteConfig(ClusterConfig):
 class RemoteBackend(ABC):
     """All hooks over a channel. A subclass supplies `open_channel`, `api_version` and `config_model`.
 
-    The agent is started at the first call. A connection that was lost is opened anew once, for calls that
-    can be repeated; one that can't be opened is an error at once.
+    The agent is started at the first call, in the environment that the config describes; so all that it runs
+    has that, too. A connection that was lost is opened anew once, for calls that can be repeated; one that
+    can't be opened is an error at once.
 
     Args:
         config: relative paths start at its `remote_work_dir`, else at the home folder.
@@ -69,6 +74,7 @@ class RemoteBackend(ABC):
         self._start: _Start | None = None
         self._agentless = False
         self._no_agent: Exception | None = None
+        self._prepared: PreparedChannel | None = None
         self._closed = False
 
     @abstractmethod
@@ -85,6 +91,13 @@ class RemoteBackend(ABC):
             None to start an agent; with a failure, to give up.
         """
         return None
+
+    def explain(self, failure: ConnectionFailedError) -> None:  # noqa: B027 (most know no more)
+        """Raise what it is about that nothing starts in the place, where more is known than the failure says.
+
+        Args:
+            failure: what happened.
+        """
 
     def place_name(self) -> str:
         """What error messages call the place."""
@@ -105,11 +118,18 @@ class RemoteBackend(ABC):
 
         Those of a subclass, which stand before or among these, open what `open_channel` needs.
         """
+        prepared = [Step("environment", self._check_environment)] if self.config.wants_environment else []
         return [
+            *prepared,
             Step("Python", self._check_python),
             Step("login output", self._check_noise, vital=False),
             Step("agent", self._check_agent),
         ]
+
+    def _check_environment(self) -> str:
+        from clustrix_core.environment import LOADED, as_found
+
+        return as_found(self.ask_bash(LOADED))
 
     def _check_python(self) -> str | Concern | None:
         hello = self._repeated(Client.wait_for_hello)
@@ -210,6 +230,41 @@ class RemoteBackend(ABC):
         hello = self._repeated(Client.wait_for_hello) if not self._agentless else {"path": ""}
         return self.run([hello["path"] or "python3", "-I", "-S", "-c", source, *arguments], given)
 
+    def ask_bash(self, text: str, *, with_module: bool = False) -> str:
+        """Run a text of bash beside the agent, in the same environment, and return its output.
+
+        Args:
+            text: it has no input.
+            with_module: whether it needs the command `module`.
+
+        Raises:
+            ConfigError: the environment can't be set up.
+            ConnectionFailedError: nothing can be run there, or the connection broke.
+            OperationTimeoutError: it takes longer than `op_timeout`, by default two minutes.
+        """
+        from clustrix_core.environment import QUOTED, PreparedChannel, script_for_bash
+
+        script = script_for_bash(self.config, text, with_module=with_module)
+        channel = PreparedChannel(self.open_channel(script.command), script)
+        said = channel.answer(self.place_name(), self.config.op_timeout or PATIENCE)
+        if not channel.is_ready():
+            channel.check(self.place_name())
+            words = f"nothing was run; the host said: {channel.last_words() or said[-QUOTED:]!r}"
+            failure = ConnectionFailedError(f"{self.place_name()}: {words}")
+            self.explain(failure)
+            raise failure
+        return said
+
+    def _open_prepared(self, command: str) -> Channel:
+        """A channel to a command in the environment that the config describes."""
+        if not self.config.wants_environment:
+            return self.open_channel(command)
+        from clustrix_core.environment import PreparedChannel, script_for_command
+
+        script = script_for_command(self.config, command)
+        self._prepared = PreparedChannel(self.open_channel(script.command), script)
+        return self._prepared
+
     def _connected(self, instead_of: Client | None = None) -> Client:
         """A client that can be asked; `instead_of` is one whose agent did not start just now."""
         while True:
@@ -253,6 +308,8 @@ class RemoteBackend(ABC):
 
     def _started(self, instead_of: Client | None) -> Client:
         failure = None if instead_of is None else instead_of.failure()
+        if failure is not None and self._prepared is not None:
+            self._prepared.check(self.place_name())
         engine = self.engine_from_here(cast("ConnectionFailedError | None", failure))
         if engine is None and failure is not None:
             raise failure
@@ -264,7 +321,7 @@ class RemoteBackend(ABC):
         else:
             source = bootstrap.payload(marker, config.remote_work_dir, beat)
             try:
-                channel = self.open_channel(bootstrap.command(len(source), config.remote_python))
+                channel = self._open_prepared(bootstrap.command(len(source), config.remote_python))
             except ClustrixError:
                 raise
             except OSError as error:

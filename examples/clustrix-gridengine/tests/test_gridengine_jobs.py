@@ -46,6 +46,22 @@ def test_a_map_is_one_array(config: ClusterConfig) -> None:
     assert len({number for _, number in told}) == 1
 
 
+@pytest.mark.parametrize("login_shell", [False, True])
+def test_the_environment_of_the_config_is_that_of_the_job(configure, login_shell: bool) -> None:
+    @cluster
+    def look(config: ClusterConfig) -> list[str | None]:
+        return [os.environ.get(name) for name in ("GREETING", "LATE", "CLUSTRIX_LOGIN")]
+
+    commands = ["export LATE=$(shopt -q login_shell && echo login)"]
+    config = configure(
+        environment_variables={"GREETING": "it's $HOME"},
+        pre_execution_commands=commands,
+        login_shell=login_shell,
+    )
+    assert look(config) == ["it's $HOME", "login" if login_shell else "", None]
+    assert "it's" not in look.dry_run(config)
+
+
 def test_failures_come_back_as_they_are(config: ClusterConfig) -> None:
     @cluster(config=config)
     def invert(number: int) -> float:

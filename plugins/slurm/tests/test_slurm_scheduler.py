@@ -297,7 +297,10 @@ def test_a_site_s_own_sbatch_may_have_its_say(config: ClusterConfig, small: Slur
 # --- jobs that come after others
 
 
-def test_nothing_comes_after_a_function_that_raised(config: ClusterConfig, small: SlurmCluster) -> None:
+def test_nothing_comes_after_a_function_that_raised(
+    config: ClusterConfig, small: SlurmCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "GRACE", 3600.0)  # what never began has no outcome to wait for
     bad, number = job_of(sample.raises, config, options={"hold": None})
     function = function_of(sample.marks, config, after=bad)
     then = function.submit("never")

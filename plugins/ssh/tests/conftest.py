@@ -54,10 +54,13 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 @pytest.fixture
 def configure(server: SshServer) -> Configure:
-    """Makes a config for an account; fields override what it would hold, and None leaves them out."""
+    """Makes a config for an account; fields override what it would hold, and None leaves them out.
 
-    def make(account: str = "key", **fields: object) -> ClusterConfig:
-        return config_of(server, account, **fields)
+    `at` is the server, if it is another one.
+    """
+
+    def make(account: str = "key", at: SshServer = server, **fields: object) -> ClusterConfig:
+        return config_of(at, account, **fields)
 
     return make
 

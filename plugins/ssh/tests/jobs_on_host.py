@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import time
 
 from clustrix import ClusterConfig, cluster, cluster_open
@@ -24,3 +27,24 @@ def marks(config: ClusterConfig, name: str) -> str:
 def naps(config: ClusterConfig, seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+@cluster
+def surroundings(config: ClusterConfig, *names: str) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+@cluster
+def core_limit(config: ClusterConfig) -> int:
+    return resource.getrlimit(resource.RLIMIT_CORE)[0]
+
+
+@cluster
+def mentions(config: ClusterConfig, word: str) -> list[str]:
+    """The processes of the host in whose command lines a word is."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            line = file.read().decode(errors="replace")
+            found += [line] * (word in line)
+    return found

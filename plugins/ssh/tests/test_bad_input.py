@@ -53,10 +53,11 @@ def test_no_host() -> None:
     assert "needs a cluster_host" in refusal(ClusterConfig(cluster_type="ssh"), ConfigError)
 
 
-@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "$(id)", "$HOME", "a\\b", "me@host"])
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "$(id)", "$HOME", "a\\b", "me@host", "host:22"])
 def test_hosts_that_are_none(configure: Configure, host: str) -> None:
     message = refusal(configure(cluster_host=host), ConfigError)
-    assert "is no name" in message or "give username='me'" in message
+    hints = {"me@host": "give username='me'", "host:22": "give cluster_port=22"}
+    assert hints.get(host, "is no name") in message
 
 
 @CLIENTS

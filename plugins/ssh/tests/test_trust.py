@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ def fingerprint(server: SshServer) -> str:
 
 
 def test_it_is_listed_without_being_imported() -> None:
-    assert "clustrix-ssh" in clustrix("--help").stdout
+    assert "Make the key of a host known (clustrix-ssh)." in clustrix("--help").stdout
     assert "--fingerprint" in clustrix("trust", "--help").stdout
 
 
@@ -44,6 +47,26 @@ def test_a_key_is_added_and_then_known(server: SshServer, tmp_path: Path, finger
     again = clustrix(*arguments)
     assert again.returncode == 0
     assert "is known by this ED25519 key" in again.stdout
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_the_question_can_be_left(server: SshServer, tmp_path: Path, key: bytes) -> None:
+    known = tmp_path / "known"
+    arguments = ["trust", "--known-hosts", str(known), "--ssh-config", "none", f"{server.host}:{server.port}"]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "clustrix", *arguments])
+    with open(terminal, "r+b", buffering=0) as keyboard:
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += keyboard.read(4096)
+        keyboard.write(key)
+        with suppress(OSError):  # Linux's way of saying that the other side is closed
+            while block := keyboard.read(4096):
+                shown += block
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert b"clustrix:" not in shown
+    assert not known.exists()
 
 
 def test_another_fingerprint_adds_nothing(server: SshServer, tmp_path: Path) -> None:

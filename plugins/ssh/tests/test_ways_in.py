@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -272,6 +273,29 @@ def test_the_terminal_is_asked(configure: Configure, server: SshServer, tmp_path
         os.waitpid(process, 0)
     assert f"({account.name}@{server.host}:{server.port})" in seen
     assert str(account.password) not in seen
+
+
+def test_completion_asks_nothing(server: SshServer) -> None:
+    variables = {
+        "_CLUSTRIX_COMPLETE": "bash_complete",
+        "COMP_LINE": "clustrix ls not",
+        "COMP_WORD": "not",
+        "CLUSTRIX_CLUSTER_TYPE": "ssh",
+        "CLUSTRIX_CLUSTER_HOST": server.host,
+        "CLUSTRIX_CLUSTER_PORT": str(server.port),
+        "CLUSTRIX_USERNAME": "password",
+        "CLUSTRIX_KNOWN_HOSTS_FILE": str(server.known_hosts),
+        "CLUSTRIX_SSH_CONFIG_FILE": "none",
+    }
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "clustrix"], {**os.environ, **variables})
+    try:
+        with suppress(OSError):  # Linux's way of saying that the other side is closed
+            assert os.read(terminal, 4096) == b""
+    finally:
+        os.close(terminal)
+        os.waitpid(process, 0)
 
 
 def until(terminal: int, words: str) -> str:

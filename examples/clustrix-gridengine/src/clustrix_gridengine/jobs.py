@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from xml.etree import ElementTree
 
 from clustrix_core import ConfigError, JobError, hookimpl
-from clustrix_core.jobs.handover import Place, checked, script
+from clustrix_core.environment import masked, script_for_job
+from clustrix_core.jobs.handover import Place, SchedulerError, checked, script
 from clustrix_core.jobs.handover import submit as hand_over
 from clustrix_core.jobs.hooks import ScheduledJobs
 from clustrix_core.jobs.models import JobSpec, State, TaskState, folder_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 # What `Resources` has and Grid Engine calls otherwise at each site.
 LEFT_TO_OPTIONS = ("qos", "gpus", "gres", "constraint", "nodes")
+# The script is run where it lies: Grid Engine would keep a copy that others can read.
+RUN = ("-b", "y", "-shell", "n", "/bin/bash")
 
 
 class Cluster(Place, Protocol):
@@ -59,25 +62,27 @@ class GridEngineJobs(ScheduledJobs):
 
 def submit(backend: Cluster, job: JobSpec) -> str:
     """`clustrix_submit`: one round trip, and two more for large files."""
-    text = batch_script(job).encode("utf-8", "surrogateescape")
-    scripts = {"job.sh": (backend.command("qsub", *options(backend, job)), text)}
+    text = batch_script(backend.config, job).encode("utf-8", "surrogateescape")
+    scripts = {"job.sh": (backend.command("qsub", *options(backend, job), *RUN), text)}
     try:
         (number,) = hand_over(backend, job, scripts, undo=backend.command("qdel"))
     except JobError as error:
-        raise type(error)(f"{backend.place_name()}: Grid Engine says: {error}") from None
+        said = "Grid Engine says: " if isinstance(error, SchedulerError) else ""
+        raise type(error)(f"{backend.place_name()}: {said}{error}") from None
     return number.partition(".")[0]  # of an array it says `7.1-50:1`
 
 
 def preview(backend: Cluster, job: JobSpec) -> str:
     """`clustrix_dry_run`: the command and the script."""
-    command = backend.command("qsub", *options(backend, job), f"~/{folder_of(job.name)}/job.sh")
-    return f"{shlex.join(command)}\n\n{batch_script(job)}"
+    folder = f"~/{folder_of(job.name)}"
+    command = backend.command("qsub", *options(backend, job), *RUN, f"{folder}/job.sh", folder)
+    return f"{shlex.join(command)}\n\n{batch_script(masked(backend.config), job)}"
 
 
-def batch_script(job: JobSpec) -> str:
-    """What `qsub` runs for each task."""
+def batch_script(config: GridEngineConfig, job: JobSpec) -> str:
+    """What is run for each task."""
     task = "0" if job.tasks is None else "SGE_TASK_ID - 1"
-    return "#!/bin/sh\n" + script(job, task, '"${NSLOTS:-1}"')
+    return script(job, task, '"${NSLOTS:-1}"', script_for_job(config))
 
 
 def options(backend: Cluster, job: JobSpec) -> Iterator[str]:
@@ -95,7 +100,7 @@ def options(backend: Cluster, job: JobSpec) -> Iterator[str]:
         )
     cores = asked.cores or config.default_cores or 1
     memory, time = asked.memory or config.default_memory, asked.time or config.default_time
-    yield from ("-terse", "-cwd", "-j", "y", "-o", "/dev/null", "-S", "/bin/sh", "-N", job.name)
+    yield from ("-terse", "-cwd", "-j", "y", "-o", "/dev/null", "-N", job.name)
     yield from ("-r", "y" if asked.requeue else "n")
     if job.tasks is not None:
         yield from ("-t", f"1-{job.tasks}")

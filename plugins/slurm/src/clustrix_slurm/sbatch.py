@@ -7,9 +7,16 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from clustrix_core.environment import masked, script_for_job
 from clustrix_core.errors import ClustrixError, ConfigError, JobError
 from clustrix_core.jobs import handover
-from clustrix_core.jobs.handover import FOLDER, EnvironmentGoneError, NoProgramError, UnknownSubmissionError
+from clustrix_core.jobs.handover import (
+    FOLDER,
+    EnvironmentGoneError,
+    NoProgramError,
+    SchedulerError,
+    UnknownSubmissionError,
+)
 from clustrix_core.jobs.models import (
     ENDED,
     PREFIX,
@@ -22,15 +29,10 @@ from clustrix_core.jobs.models import (
 )
 from clustrix_core.remote.backend import Ran
 from clustrix_slurm import accounting
-from clustrix_slurm.environment import script_for_job
 
 if TYPE_CHECKING:
     from clustrix_slurm.backend import SlurmBackend
     from clustrix_slurm.config import SlurmConfig
-
-_LOGIN = (
-    '[ "${CLUSTRIX_LOGIN:-}" = "$SLURM_JOB_ID" ] || CLUSTRIX_LOGIN=$SLURM_JOB_ID exec bash -l "$0" "$@"\n'
-)
 
 # People's variables would leave jobs out, and so would the usual length of lists of tasks.
 _SQUEUE = (
@@ -127,8 +129,10 @@ def _submitted(backend: SlurmBackend, job: JobSpec, limit: int) -> str:
             f"{backend.place_name()}: {error}; set login_shell to true if logins have it, or load its "
             "module by module_loads"
         ) from None
-    except JobError as error:
+    except SchedulerError as error:
         raise JobError(f"{backend.place_name()}: SLURM says: {error}") from None
+    except JobError as error:
+        raise JobError(f"{backend.place_name()}: {error}") from None
     if not all(number.isdecimal() for number in numbers):  # whatever a site's own `sbatch` prints
         return job.name
     if len(numbers) == 1:
@@ -141,9 +145,7 @@ def preview(backend: SlurmBackend, job: JobSpec) -> str:
     folder = f"~/{folder_of(job.name)}"
     asked = (option.replace(FOLDER, folder) for option in options(backend.config, job, job.tasks or 1))
     command = shlex.join(["sbatch", *asked, f"{folder}/job-0.sh", folder])
-    masked = dict.fromkeys(backend.config.environment_variables, "***")  # their values are never shown
-    shown = backend.config.model_copy(update={"environment_variables": masked})
-    return f"{command}\n\n{batch_script(shown, job)}"
+    return f"{command}\n\n{batch_script(masked(backend.config), job)}"
 
 
 def max_array_size(backend: SlurmBackend) -> int:
@@ -218,9 +220,8 @@ def batch_script(config: SlurmConfig, job: JobSpec, first: int = 0) -> str:
     """What `sbatch` runs for the tasks from this one on."""
     # A job that is submitted in a task of an array inherits that one's number.
     task = "0" if job.tasks is None else f"SLURM_ARRAY_TASK_ID + {first}"
-    login = _LOGIN if config.login_shell else ""
     script = handover.script(job, task, '"${SLURM_CPUS_PER_TASK:-1}"', script_for_job(config))
-    return f"#!/bin/bash\n{login}{script}"
+    return f"#!/bin/bash\n{script}"
 
 
 def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]:
@@ -235,10 +236,12 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
     found: dict[str, list[TaskState]] = {}
     for name, _number, tasks, state, reason, offset in _queue(backend, names):
         known, shown = _known(state), "" if reason == "None" else reason
-        if known == "cancelled" and shown.startswith("Dependency"):
+        in_vain = known == "cancelled" and shown.startswith("Dependency")
+        if in_vain:
             known, shown = "failed", "a job that it was to come after did not succeed"
         for first, last in _bounds(tasks):
-            found.setdefault(name, []).append(TaskState(first + offset, last + offset, known, shown))
+            told = TaskState(first + offset, last + offset, known, shown, begun=not in_vain)
+            found.setdefault(name, []).append(told)
             if gone:
                 gone -= {f"{name}_{task + offset}" for task in range(first, last + 1)}
     forgotten = {*names} - found.keys()
@@ -251,8 +254,8 @@ def states(backend: SlurmBackend, jobs: list[str]) -> dict[str, list[TaskState]]
                 if name in forgotten:
                     found.setdefault(name, []).append(TaskState(first, last, ended))
                 else:
-                    told = (task for task in range(first, last + 1) if f"{name}_{task}" in gone)
-                    found[name] += (TaskState(task, task, ended) for task in told)
+                    asked = (task for task in range(first, last + 1) if f"{name}_{task}" in gone)
+                    found[name] += (TaskState(task, task, ended) for task in asked)
     return found
 
 

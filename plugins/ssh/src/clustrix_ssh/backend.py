@@ -13,6 +13,7 @@ from clustrix_core.doctor import Step
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.jobs.hooks import SupervisedJobs
 from clustrix_core.remote import Channel, PipeChannel, RemoteBackend
+from clustrix_core.remote.bootstrap import NO_PYTHON
 from clustrix_ssh import openssh
 from clustrix_ssh.config import SshConfig
 
@@ -59,13 +60,29 @@ class SshFiles(RemoteBackend):
         return self._sftp_engine() if self._without_python else None
 
     def explain(self, failure: ConnectionFailedError) -> None:
-        """Raise what it is about that no agent started, if it isn't the lack of a Python or a shell.
+        """Raise what it is about that nothing starts there, if SFTP can't help.
 
         Raises:
-            ConnectionFailedError: what `ssh` itself complained about.
+            ConnectionFailedError: what `ssh` itself complained about; or no command can be run there, where
+                the config wants an environment for some.
         """
         if self.config.ssh_client == "openssh":
             openssh.explain(self.config, failure)
+        if self.config.wants_environment:
+            self.refuse_to_go_without(failure)
+
+    def refuse_to_go_without(self, failure: ConnectionFailedError) -> None:
+        """Raise that no command can be run there, if it is so: SFTP may work, but no job does, and no module.
+
+        Raises:
+            ConnectionFailedError: it isn't the lack of a Python.
+        """
+        if NO_PYTHON not in str(failure):
+            python = "remote_python, and " if self.config.remote_python else ""
+            raise ConnectionFailedError(
+                f"{failure}. No command can be run there: check {python}what the shell's files, such as "
+                "~/.bashrc, do where nobody types; if it is an account for SFTP alone, set protocol to sftp"
+            )
 
     def _sftp_engine(self) -> Engine:
         from clustrix_ssh.sftp import SftpEngine

@@ -80,6 +80,11 @@ class SshConfig(RemoteConfig):
             raise ValueError(
                 f"cluster_host {host!r} holds a user name; give username={user!r} and cluster_host={rest!r}"
             )
+        name, _, port = host.partition(":")
+        if port.isdecimal():
+            raise ValueError(
+                f"cluster_host {host!r} holds a port; give cluster_port={port} and cluster_host={name!r}"
+            )
         for name, value, is_sound in (
             ("cluster_host", host, is_host),
             ("username", self.username or "", is_name),

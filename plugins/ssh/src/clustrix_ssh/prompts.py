@@ -63,6 +63,8 @@ def ask(question: Question) -> list[str] | None:
 
 def ask_terminal(question: Question) -> list[str] | None:
     """Ask at the controlling terminal; None if there is none, if it is another's, or if nobody answers."""
+    if "_CLUSTRIX_COMPLETE" in os.environ:  # a shell completes a line, which is what is typed there
+        return None
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

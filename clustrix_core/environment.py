@@ -1,4 +1,4 @@
-"""The environment on the cluster: modules, variables and commands, set up once before something starts there.
+"""The environment that a config asks for: modules, variables and commands, set up before something starts.
 
 A script for bash does it. It travels over standard input, so that no value is seen in a list of processes,
 and what it, or anything in it, prints goes to standard error. Before each step it writes a line with a random
@@ -12,13 +12,20 @@ import json
 import re
 import secrets
 import shlex
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from clustrix_core.errors import ConfigError, printable
-from clustrix_core.remote import Channel
-from clustrix_slurm.config import RESTORE, USE, SlurmConfig
+from clustrix_core.config import RESTORE, USE, ClusterConfig
+from clustrix_core.errors import ConfigError, ConnectionFailedError, OperationTimeoutError, printable
+
+if TYPE_CHECKING:
+    from clustrix_core.remote import Channel
+
+__all__ = ["masked", "script_for_job"]
+
+Config = TypeVar("Config", bound=ClusterConfig)
 
 # A command line that all login shells take: no `!`, newline or single quote. It reads the script, and keeps
 # the two streams that belong to what is started in the end.
@@ -28,6 +35,12 @@ _START = (
 )
 
 _LOGIN = "export CLUSTRIX_SCRIPT={script}\nexec bash -l -c 'eval \"$CLUSTRIX_SCRIPT\"'\n"
+
+# Begun anew by a login shell, which has what comes before this done again.
+_LOGIN_OF_JOBS = """
+[ -n "${CLUSTRIX_LOGIN:-}" ] || CLUSTRIX_LOGIN=1 exec bash -l "$0" "$@"
+unset CLUSTRIX_LOGIN
+"""
 
 _FUNCTIONS = r"""
 unset CLUSTRIX_SCRIPT
@@ -74,7 +87,16 @@ _RUN = "exec 1>&5 4<&- 5>&-\n{script}\n"
 _APART = "</dev/null 4<&- 5>&-"  # what is run on the way has neither of the two streams
 
 
-QUOTED = 1000  # characters of what the cluster said
+QUOTED = 1000  # characters of what the host said
+
+
+LOADED = 'echo "${LOADEDMODULES:-}"'
+"""For bash: the modules that are loaded."""
+
+
+def as_found(loaded: str) -> str:
+    """What `clustrix doctor` says of an environment in which `LOADED` says so."""
+    return f"set up; modules: {loaded.strip().replace(':', ', ') or 'none'}"
 
 
 class Step(NamedTuple):
@@ -92,7 +114,7 @@ class Step(NamedTuple):
 
 
 class Script(NamedTuple):
-    """What to start on the cluster.
+    """What to start, and how to read what is said meanwhile on standard error.
 
     Attributes:
         command: the command line, for any login shell.
@@ -106,13 +128,57 @@ class Script(NamedTuple):
     token: str
     steps: list[Step]
 
+    def check(self, place: str, complaints: str) -> None:
+        """Raise what went wrong with the environment, if something did.
 
-def script_for_command(config: SlurmConfig, command: str) -> Script:
+        Raises:
+            ConfigError: it names the step, and quotes what was said there.
+        """
+        (event, *rest), said = self._last_event(complaints)
+        if event in ("began", "failed"):
+            step = self.steps[int(rest[0])]
+            reason = " ".join(rest[1:]) or "the shell is gone"
+            quoted = f"; the host said: {said[-QUOTED:]!r}" if said else ""
+            raise ConfigError(f"{place}: {step.failure} ({reason}){quoted}; {step.advice}")
+
+    def is_ready(self, complaints: str) -> bool:
+        """Whether the environment is set up."""
+        return self._last_event(complaints)[0] == ["ready"]
+
+    def without_own_lines(self, complaints: str) -> str:
+        """What was said since the last event: once all is ready, by what was started."""
+        return self._last_event(complaints)[1]
+
+    def _last_event(self, complaints: str) -> tuple[list[str], str]:
+        """The script's last event, and what was said before it (after it, once all is ready)."""
+        lines = re.split(rf"^{self.token} (.*)\n?", complaints, flags=re.MULTILINE)
+        event = lines[-2].split() if len(lines) > 1 else [""]
+        said = lines[-3] if event[0] == "failed" else lines[-1]
+        return event, said.strip()
+
+
+def summary(config: ClusterConfig) -> str:
+    """What is set up, for people, a line for each; values of variables are never shown."""
+    lines = ["a login shell"] if config.login_shell else []
+    lines += [f"module {printable(module)}" for module in config.module_loads]
+    lines += [f"variable {name}" for name in config.environment_variables]
+    lines += [f"command {printable(command)}" for command in config.pre_execution_commands]
+    return "\n".join(lines)
+
+
+def masked(config: Config) -> Config:
+    """The same config without the values of variables, to show what would be run."""
+    return config.model_copy(
+        update={"environment_variables": dict.fromkeys(config.environment_variables, "***")}
+    )
+
+
+def script_for_command(config: ClusterConfig, command: str) -> Script:
     """Set up the environment, then become this command, which has standard input and output."""
     return _script(config, list(_steps(config)), _EXEC.format(command=command))
 
 
-def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Script:
+def script_for_bash(config: ClusterConfig, text: str, *, with_module: bool) -> Script:
     """Set up the environment, then run this text of bash in it.
 
     Args:
@@ -123,19 +189,20 @@ def script_for_bash(config: SlurmConfig, text: str, *, with_module: bool) -> Scr
     return _script(config, list(_steps(config, with_module=with_module)), _RUN.format(script=text))
 
 
-def script_for_job(config: SlurmConfig) -> str:
-    """The part of a job's script that sets up the environment.
+def script_for_job(config: ClusterConfig) -> str:
+    """The part of a job's script, for bash, that sets up the environment: the `setup` of `handover.script`.
 
-    What goes wrong is in the log, and is told by the function `clustrix_died`, which the script has before.
+    What goes wrong is in the log, and is told by the function `clustrix_died`, which that script has.
     """
-    parts = [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
+    parts = [_LOGIN_OF_JOBS] if config.login_shell else []
+    parts += [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
     for number, step in enumerate(_steps(config)):
         why = json.dumps(f"its environment can't be set up: {step.failure}; {step.advice}")
         parts.append(f"clustrix_begin {number} {shlex.quote(why)}\n{step.script}\n")
     return "".join([*parts, "trap - EXIT"])
 
 
-def _script(config: SlurmConfig, steps: list[Step], ending: str) -> Script:
+def _script(config: ClusterConfig, steps: list[Step], ending: str) -> Script:
     token = secrets.token_hex(16)
     parts = [_FUNCTIONS.replace("TOKEN", token).replace("APART", _APART)]
     for number, step in enumerate(steps):
@@ -147,7 +214,7 @@ def _script(config: SlurmConfig, steps: list[Step], ending: str) -> Script:
     return Script(_START.format(size=len(text)), text, token, steps)
 
 
-def _steps(config: SlurmConfig, with_module: bool = False) -> Iterator[Step]:
+def _steps(config: ClusterConfig, with_module: bool = False) -> Iterator[Step]:
     if config.module_loads or with_module:
         yield Step(
             _or_fail("clustrix_find_module"),
@@ -222,29 +289,41 @@ class PreparedChannel:
             self.sendall(script.text)
 
     def last_words(self) -> str:
-        return self._said()[1]
+        return self._script.without_own_lines(self._channel.last_words())
 
     def is_ready(self) -> bool:
         """Whether the environment is set up."""
-        return self._said()[0] == ["ready"]
+        return self._script.is_ready(self._channel.last_words())
 
     def check(self, place: str) -> None:
-        """Raise what went wrong with the environment, if something did.
+        """Raise what went wrong with the environment, if something did; see `Script.check`."""
+        self._script.check(place, self._channel.last_words())
+
+    def answer(self, place: str, limit: float) -> str:
+        """All that is written to standard output, within so many seconds. This ends the channel.
 
         Raises:
-            ConfigError: it names the step, and quotes what was said there.
+            ConnectionFailedError: the connection broke.
+            OperationTimeoutError: it takes longer.
         """
-        (event, *rest), said = self._said()
-        if event in ("began", "failed"):
-            step = self._script.steps[int(rest[0])]
-            reason = " ".join(rest[1:]) or "the shell is gone"
-            quoted = f"; the cluster said: {said[-QUOTED:]!r}" if said else ""
-            raise ConfigError(f"{place}: {step.failure} ({reason}){quoted}; {step.advice}")
+        late = threading.Event()
 
-    def _said(self) -> tuple[list[str], str]:
-        """The script's last event, and what was said before it (after it, once all is ready)."""
-        text = self._channel.last_words()
-        lines = re.split(rf"^{self._script.token} (.*)\n?", text, flags=re.MULTILINE)
-        event = lines[-2].split() if len(lines) > 1 else [""]
-        said = lines[-3] if event[0] == "failed" else lines[-1]
-        return event, said.strip()
+        def give_up() -> None:
+            late.set()
+            self.close()
+
+        timer = threading.Timer(limit, give_up)
+        timer.daemon = True
+        timer.start()
+        said = b""
+        try:
+            while data := self.recv(1 << 16):
+                said += data
+        except OSError as error:
+            raise ConnectionFailedError(f"{place}: the connection broke: {error}") from error
+        finally:
+            timer.cancel()
+            self.close()
+        if late.is_set():
+            raise OperationTimeoutError(f"{place}: no answer within {limit:g} s; try again later")
+        return said.decode("utf-8", "replace")
