@@ -8770,3 +8770,38 @@ def header_fills_what_it_copied(scales, plain):
 def header_sets_an_attribute(holder):
     before = holder.scales
     return [scale.times(1) for scale, _ in zip(holder.scales, holder.exchange())], before
+
+
+# --- What is called super, and isn't ----------------------------------------------------------------------------------
+
+
+class TimedAndRemembered:
+    def timed_above(self, x):
+        CALLS.append(x)
+        return len(CALLS)
+
+
+class TimedAbove:
+    def timed_above(self, x):
+        return x
+
+
+class TimedByALocalName(TimedAbove):
+    def timed_above(self, x):
+        super = TimedAndRemembered
+        return super().timed_above(x)
+
+
+class TimedByAParameter(TimedAbove):
+    def timed_above(self, x, super=TimedAndRemembered):
+        return super().timed_above(x)
+
+
+@nasty(EITHER, args=given(lambda: (TimedByALocalName(), XS)))
+def local_name_of_super(scale, xs):
+    return [scale.timed_above(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (TimedByAParameter(), XS)))
+def parameter_of_the_name_of_super(scale, xs):
+    return [scale.timed_above(x) for x in xs]
