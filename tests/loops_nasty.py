@@ -8476,3 +8476,332 @@ def by_the_scale_of_all(x):
 def global_object_is_exchanged(xs):
     exchanged_scale()
     return [by_the_scale_of_all(x) for x in xs], SCALE_OF_ALL
+
+
+# --- What only looks like a plain object ------------------------------------------------------------------------------
+
+
+COUNTS_TIMES = TimesThatCounts()
+HELD = [1]
+
+
+class KindThatMakesUp(enum.Enum):
+    ONE = 1
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return COUNTS_TIMES
+
+
+class KindThatFindsOthers(enum.Enum):
+    ONE = 1
+
+    def found_by(self, x):
+        return x
+
+    def __getattribute__(self, name):
+        return COUNTS_TIMES.times if name == "found_by" else object.__getattribute__(self, name)
+
+
+def counted_as_property(self):
+    CALLS.append(1)
+    return len(CALLS)
+
+
+class PropertyOfPartial:
+    level = property(functools.partial(counted_as_property))
+
+
+class PropertyOfCached:
+    level = property(functools.lru_cache(None)(counted_as_property))
+
+
+class TimesPlainly:
+    def timed(self, x):
+        return x
+
+
+class TimesAndRemembers:
+    def timed(self, x):
+        CALLS.append(x)
+        return len(CALLS)
+
+
+class TimesAsTheBaseHasIt(TimesPlainly):
+    pass
+
+
+class TimesAsTheOtherBaseHasIt(TimesPlainly):
+    pass
+
+
+def __private(x):
+    return x
+
+
+def _CallsPrivate__private(x):
+    CALLS.append(x)
+    return len(CALLS)
+
+
+class CallsPrivate:
+    def private_of(self, x):
+        return __private(x)
+
+
+class HoldsPartial:
+    held = functools.partial(print, HELD)
+    held_plainly = staticmethod(functools.partial(print, HELD))
+
+    def held_counted(self, x):
+        return x + len(self.held.args[0])
+
+    def held_plainly_counted(self, x):
+        return x + len(self.held_plainly.args[0])
+
+    def held_given(self, x):
+        return self.held.args[0]
+
+
+class CallableThatHolds:
+    def __init__(self):
+        self.rows = HELD
+
+    def __call__(self, x):
+        return x
+
+
+class HoldsCallable:
+    held_callable = staticmethod(CallableThatHolds())
+
+    def held_callable_counted(self, x):
+        return x + len(self.held_callable.rows)
+
+
+class FieldOfNumbers(np.ndarray):
+    def total_with(self, x):
+        return float(self.sum()) + x
+
+
+def field_of_numbers():
+    numbers = np.arange(5.0)
+    return numbers.view(FieldOfNumbers), numbers, [0, 1, 2, 3]
+
+
+class TableOfNumbers(pd.DataFrame):
+    pass
+
+
+def table_of_objects():
+    column = pd.Series([TimesThatCounts(), 1], index=["inner", "other"], dtype=object)
+    return TableOfNumbers({"scale": column}), XS
+
+
+def appends_to_the_first(a, /, **others):
+    a.append(1)
+    return len(a)
+
+
+class AppendsToTheFirst:
+    def __init__(self, a, /, **others):
+        a.append(1)
+
+
+class TakesPrivate:
+    def take_private(self, __table=None):
+        __table.append(1)
+        return len(__table)
+
+
+@nasty(EITHER, args=given(lambda: (KindThatMakesUp.ONE, XS)))
+def member_of_an_enum_that_makes_up_attributes(kind, xs):
+    return [kind.scale.times(x) for x in xs], COUNTS_TIMES
+
+
+@nasty(EITHER, args=given(lambda: (KindThatFindsOthers.ONE, XS)))
+def member_of_an_enum_that_finds_other_methods(kind, xs):
+    return [kind.found_by(x) for x in xs], COUNTS_TIMES
+
+
+@nasty(EITHER, args=given(lambda: (PropertyOfPartial(), XS)))
+def property_of_a_partial(holder, xs):
+    return [holder.level for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (PropertyOfCached(), XS)))
+def property_of_a_cached_function(holder, xs):
+    return [holder.level for x in xs]
+
+
+@nasty(EITHER, EITHER, args=given(lambda: (TimesAsTheBaseHasIt(), XS)))
+def class_that_gets_another_base(scale, xs):
+    out = []
+    for _ in range(2):
+        for x in xs:
+            out.append(scale.timed(x))
+        TimesAsTheBaseHasIt.__bases__ = (TimesAndRemembers,)
+    return out
+
+
+@nasty(EITHER, EITHER)
+def known_class_that_gets_another_base(xs):
+    out = []
+    for _ in range(2):
+        for x in xs:
+            scale = TimesAsTheOtherBaseHasIt()
+            out.append(scale.timed(x))
+        TimesAsTheOtherBaseHasIt.__bases__ = (TimesAndRemembers,)
+    return out
+
+
+@nasty(EITHER, args=given(lambda: (CallsPrivate(), XS)))
+def global_with_a_private_name(holder, xs):
+    return [holder.private_of(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (HoldsPartial(), HELD, XS)))
+def partial_of_a_class_is_read(holder, rows, xs):
+    for x in xs:
+        rows.append(holder.held_counted(x))
+
+
+@nasty(EITHER, args=given(lambda: (HoldsPartial(), HELD, XS)))
+def static_partial_of_a_class_is_read(holder, rows, xs):
+    for x in xs:
+        rows.append(holder.held_plainly_counted(x))
+
+
+@nasty(EITHER, args=given(lambda: (HoldsPartial(), XS)))
+def what_a_partial_of_a_class_holds_is_given(holder, xs):
+    return [holder.held_given(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (HoldsPartial(), HELD, XS)))
+def partial_of_a_class_is_read_in_the_loop(holder, rows, xs):
+    for x in xs:
+        rows.append(len(holder.held.args[0]) + x)
+
+
+@nasty(EITHER, args=given(lambda: (HoldsCallable(), HELD, XS)))
+def static_callable_of_a_class_is_read(holder, rows, xs):
+    for x in xs:
+        rows.append(holder.held_callable_counted(x))
+
+
+@nasty(EITHER, args=given(field_of_numbers))
+def array_of_a_class_shares_memory(field, numbers, xs):
+    for x in xs:
+        numbers[x] = field.total_with(x)
+
+
+@nasty(EITHER, args=given(field_of_numbers))
+def array_of_a_class_shares_memory_in_the_loop(field, numbers, xs):
+    for x in xs:
+        numbers[x] = float(np.sum(field))
+
+
+@nasty(EITHER, args=given(table_of_objects))
+def table_of_a_class_makes_up_attributes(table, xs):
+    return [table.scale.inner.times(x) for x in xs]
+
+
+@nasty("shared", args=given(lambda: ([], XS)))
+def keyword_of_the_name_of_a_positional(table, xs):
+    return [appends_to_the_first(table, a=[x]) for x in xs]
+
+
+@nasty("shared", args=given(lambda: ([], XS)))
+def keyword_of_the_name_of_a_positional_of_a_class(table, xs):
+    for x in xs:
+        AppendsToTheFirst(table, a=[x])
+
+
+@nasty(EITHER, args=given(lambda: (TakesPrivate(), [], XS)))
+def keyword_by_its_private_name(holder, table, xs):
+    return [holder.take_private(_TakesPrivate__table=table) for x in xs]
+
+
+# --- Headers that do something to what they go through ----------------------------------------------------------------
+
+
+class ExchangesScales:
+    def __init__(self):
+        self.scales = [TimesThatCounts(), TimesThatCounts()]
+
+    def exchange(self):
+        self.scales = [PlainScale(), PlainScale()]
+        return [1, 2]
+
+
+def counting_and_plain():
+    return [TimesThatCounts() for _ in range(3)], [PlainScale() for _ in range(3)]
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_assigns_its_variable(scales, plain):
+    out = []
+    for scale, _ in zip(scales, (scales := plain)):
+        out.append(scale.times(1))
+    return out
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_assigns_by_a_function(scales, plain):
+    before = scales
+
+    def exchange():
+        nonlocal scales
+        scales = plain
+        return plain
+
+    return [scale.times(1) for scale, _ in zip(scales, exchange())], before
+
+
+@nasty("unknown", args=given(counting_and_plain))
+def header_fills_what_it_copied(scales, plain):
+    before = list(scales)
+    return [
+        scale.times(1) for scale, *_ in zip(list(scales), [scales.clear(), scales.extend(plain), 1])
+    ], before
+
+
+@nasty("unknown", args=given(lambda: (ExchangesScales(),)))
+def header_sets_an_attribute(holder):
+    before = holder.scales
+    return [scale.times(1) for scale, _ in zip(holder.scales, holder.exchange())], before
+
+
+# --- What is called super, and isn't ----------------------------------------------------------------------------------
+
+
+class TimedAndRemembered:
+    def timed_above(self, x):
+        CALLS.append(x)
+        return len(CALLS)
+
+
+class TimedAbove:
+    def timed_above(self, x):
+        return x
+
+
+class TimedByALocalName(TimedAbove):
+    def timed_above(self, x):
+        super = TimedAndRemembered
+        return super().timed_above(x)
+
+
+class TimedByAParameter(TimedAbove):
+    def timed_above(self, x, super=TimedAndRemembered):
+        return super().timed_above(x)
+
+
+@nasty(EITHER, args=given(lambda: (TimedByALocalName(), XS)))
+def local_name_of_super(scale, xs):
+    return [scale.timed_above(x) for x in xs]
+
+
+@nasty(EITHER, args=given(lambda: (TimedByAParameter(), XS)))
+def parameter_of_the_name_of_super(scale, xs):
+    return [scale.timed_above(x) for x in xs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
+import operator
 from collections import defaultdict
 from collections.abc import Iterator
 from types import (
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core.loops import calls
 from clustrix_core.loops.expressions import class_member
 from clustrix_core.loops.facts import Facts, Refused
-from clustrix_core.loops.source import is_library, is_library_file, module_of
+from clustrix_core.loops.source import is_library, is_library_file
 from clustrix_core.loops.values import OUTER, OWN, SHARED, Value, least
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _SURPRISES = (
     "__del__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__", "__reduce__", "__reduce_ex__",
     "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__", "__copy__", "__deepcopy__",
 )  # fmt: skip
+_SURPRISES_OF_ENUMS = ("__del__", "__getattr__", "__getattribute__", "__setattr__", "__delattr__")
 _WRITTEN_BY_DATACLASSES = ("__setattr__", "__delattr__", "__getstate__", "__setstate__")
 _GENERATED = frozenset({
     *_WRITTEN_BY_DATACLASSES, "__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__",
@@ -70,6 +72,7 @@ _KNOWN_MEMBERS = (
     WrapperDescriptorType, FunctionType, staticmethod, classmethod, property, type,
 )  # fmt: skip
 _DESCRIBING = frozenset({"collections", "_collections", "enum", "functools"})
+_GETTERS = (operator.attrgetter, operator.itemgetter)
 _NUMBERS = frozenset({"__abs__", "__round__", "__floor__", "__ceil__", "__trunc__"})
 _DEFINITE = calls.IMMUTABLE | {"list", "dict", "set", "tuple", "path", "file", "random", "iterator"}
 _ATOMS = (int, float, complex, str, bytes, type(None), enum.Enum)
@@ -145,7 +148,7 @@ class Classes:
                 self.facts.guards.append((vars(owner), name, member))
                 if isinstance(member.fget, FunctionType):
                     self.call(member.fget, [me], {}, walk, at)
-                elif member.fget is not None and not is_library(module_of(type(member.fget))):
+                elif member.fget is not None and not isinstance(member.fget, _GETTERS):
                     raise _unfit(cls, f"has a property {name} that can't be followed", at)
             elif implicit(cls, name) and isinstance(member, (FunctionType, classmethod, staticmethod)):
                 self.facts.guards.append((vars(owner), name, member))
@@ -279,7 +282,7 @@ def surprising(cls: type) -> str:
                 return f"is a {owner.__qualname__}"
             continue
         for name, member in vars(owner).items():
-            if name in _SURPRISES and not isinstance(cls, enum.EnumMeta):
+            if name in (_SURPRISES_OF_ENUMS if isinstance(cls, enum.EnumMeta) else _SURPRISES):
                 if not (dataclass and name in _WRITTEN_BY_DATACLASSES and is_generated(cls, member)):
                     if not (hasattr(cls, "_fields") and name == "__getnewargs__"):
                         return f"defines {name}"

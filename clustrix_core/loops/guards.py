@@ -25,6 +25,7 @@ class Guards:
         self._builtins: dict[str, Any] = {}
         self._functions: dict[int, tuple[FunctionType, Any]] = {}
         self._members: list[tuple[type, dict[str, Any]]] = []
+        self._orders: dict[type, tuple[type, ...]] = {}  # in which classes are asked for a method
         self._seen = 0, 0
         self.update()
 
@@ -40,6 +41,8 @@ class Guards:
             if isinstance(live, FunctionType):
                 self._functions.setdefault(id(live), (live, shape(live)))
         done = {cls for cls, _ in self._members}
+        for cls in classes:
+            self._orders.setdefault(cls, cls.__mro__)
         for cls in classes - done:
             for owner in cls.__mro__:
                 if owner not in done and not is_library(owner.__module__):
@@ -58,6 +61,9 @@ class Guards:
         for function, then in self._functions.values():
             if any(one is not other for one, other in zip(shape(function), then, strict=True)):
                 return f"{function.__qualname__} has changed since the function was analysed"
+        for cls, order in self._orders.items():
+            if cls.__mro__ is not order:
+                return f"{cls.__qualname__} has changed since the function was analysed"
         for cls, members in self._members:
             now = _acting(cls)
             if now.keys() != members.keys() or any(now[name] is not members[name] for name in now):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clustrix_core.loops.analysis import Analysis, Loop
 
 _PASSING = frozenset({"enumerate", "zip", "reversed", "map", "filter"})
+_UNWRAPPED = frozenset({"enumerate", "range", "zip", "sorted", "list", "tuple", "reversed"})
 _EAGER = frozenset({"len", "list", "tuple", "sorted", "range", "set", "max", "min", "sum"})
 _GROUPS = frozenset({"groupby", "walk"})  # what these give changes when the next is asked for
 
@@ -117,6 +118,8 @@ class Header:
 
     def _place(self, node: ast.expr) -> Place:
         """Where what a part of the header finds stands before the loop, if nothing computes it."""
+        if not _is_still(self.node):
+            return ()
         if isinstance(node, ast.Name):
             return (node.id,) if node.id in self.analysis.local else self._header.expr(node).place
         if isinstance(node, ast.Attribute):
@@ -250,6 +253,37 @@ class Header:
 def _passes(found: tuple[str, str, Any]) -> bool:
     """Whether a function hands on what it is given, bit by bit."""
     return found[0] == "itertools" or (found[0] == "builtins" and found[1] in _PASSING)
+
+
+def _is_still(header: ast.expr) -> bool:
+    """Whether nothing is computed in a header that may exchange what it goes through."""
+    leaves, waiting = [], [header]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            if node.func.id in _UNWRAPPED:
+                waiting += node.args
+                continue
+        leaves.append(node)
+    if len(leaves) > 1:
+        return all(isinstance(leaf, (ast.Name, ast.Constant)) for leaf in leaves) and not _copies(header)
+    return all(map(_is_looked_up, leaves))
+
+
+def _is_looked_up(node: ast.expr) -> bool:
+    """Whether it is a name, or a part of something that is looked up."""
+    if isinstance(node, ast.Subscript):
+        parts = ast.walk(node.slice)
+        plain = (ast.Name, ast.Constant, ast.Slice, ast.UnaryOp, ast.USub, ast.expr_context)
+        return all(isinstance(part, plain) for part in parts) and _is_looked_up(node.value)
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_looked_up(node.value))
+
+
+def _copies(header: ast.expr) -> bool:
+    """Whether something is gone through at once, which may do something to what else is looked up."""
+    return any(
+        isinstance(one, ast.Name) and one.id in ("list", "tuple", "sorted") for one in ast.walk(header)
+    )
 
 
 def _read_later(node: ast.expr) -> Iterator[ast.Name]:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterable
 from functools import reduce
 from types import FunctionType, MethodType
+from typing import Any
 
 from clustrix_core.loops import calls
 from clustrix_core.loops.calling import LOGGING, SEED_EACH, Calls
@@ -42,7 +43,8 @@ class Methods(Calls):
 
     def call_method(self, node: ast.Call, function: ast.Attribute) -> Value:
         name = self.scope.mangled(function.attr)
-        if _is_super(function.value):
+        around: Any = function.value
+        if _is_super(around) and self.name(around.func).live is super:
             return self._call_super(name, node)
         before = self.proof.demotions
         base = self.expr(function.value)
@@ -367,7 +369,7 @@ def _told(value: Value) -> Value:
     return Value(place=value.place)
 
 
-def _is_super(node: ast.expr) -> bool:
+def _is_super(node: Any) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
 
 

@@ -20,6 +20,8 @@ _INSIDE = frozenset({EACH, ITEM, CUT})
 _SEQUENCES = (list, tuple, deque)
 _GONE_THROUGH = (*_SEQUENCES, dict, set, frozenset)
 
+_LOOKING = vars(object)["__getattribute__"]
+
 Place = tuple[Any, ...]
 """A local name or a `Variable`, and the steps from there."""
 
@@ -111,6 +113,8 @@ def _attribute(value: Any, name: str) -> Iterator[Any]:
     cls = type(value)
     if is_library(cls.__module__) and cls is not SimpleNamespace:
         raise Lost(f"nobody knows what the {name} of a {cls.__qualname__} is")
+    if hasattr(cls, "__getattr__") or inspect.getattr_static(cls, "__getattribute__") is not _LOOKING:
+        raise Lost(f"{cls.__qualname__} computes its attributes")
     own = own_attributes(value)
     member = inspect.getattr_static(cls, name, None)
     if isinstance(member, MemberDescriptorType):  # one of __slots__

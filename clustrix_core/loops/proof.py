@@ -231,12 +231,14 @@ def _bound(
 ) -> dict[str, Value]:
     """The values of parameters."""
     names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args)]
+    named = {arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)}
     bound = {name: Value() for name in (*names, *(arg.arg for arg in arguments.kwonlyargs))} | defaults
-    if "*" in keywords:  # nobody knows where they go
+    lost = arguments.kwarg is None and not keywords.keys() <= named  # a private name, by its other one
+    if "*" in keywords or lost:  # nobody knows where they go
         bound = {name: Value() for name in bound}
     else:
         bound.update(zip(names, args, strict=False))
-        bound.update({name: value for name, value in keywords.items() if name in bound})
+        bound.update({name: value for name, value in keywords.items() if name in named})
     if arguments.vararg:
         bound[arguments.vararg.arg] = Value(OUTER, "tuple")
     if arguments.kwarg:

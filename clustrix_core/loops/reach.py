@@ -195,6 +195,12 @@ class Reach:
             raise Unfit(f"it fills a {kind.__qualname__}")
         self._check_own(value)
         found = [one for one in gc.get_referents(value) if one is not kind]
+        if is_array(value):
+            self.arrays.append(value)
+            self._check_array(value)
+            found.append(value.base)
+            if value.dtype.hasobject:
+                found += value.ravel().tolist()
         if id(kind) not in self._seen:
             self._seen[id(kind)] = kind
             if issubclass(kind, enum.Enum):
@@ -222,7 +228,7 @@ class Reach:
                 if isinstance(member, type):
                     yield from self._of_class(member)
                 elif type(member) in _MEMBERS or type(member).__module__ == "functools":
-                    continue  # what is called was proved, or refused
+                    yield from _held_by(member)  # what is called was proved, or refused
                 elif not (name.startswith("__") and name.endswith("__")):
                     yield member
 
@@ -379,6 +385,17 @@ def _rebinds(code: types.CodeType) -> bool:
         or (instruction.opname == "STORE_DEREF" and instruction.argval in code.co_freevars)
         for instruction in dis.get_instructions(code)
     )
+
+
+def _held_by(member: Any) -> Iterator[Any]:
+    """What can be read of what isn't a plain function in a class."""
+    if type(member) is partial:
+        yield member
+        return
+    inner = [getattr(member, name, None) for name in ("__func__", "fget", "fset", "fdel")]
+    for value in (*inner, *getattr(member, "__dict__", {}).values()):
+        if type(value) is not types.FunctionType:
+            yield value
 
 
 def _bound_to(function: Any) -> list[Any]:

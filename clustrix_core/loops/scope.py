@@ -37,7 +37,7 @@ class Scope:
 
     def look_up(self, facts: Facts, node: ast.Name) -> Value:
         """What a name that isn't local stands for."""
-        name = node.id
+        name = self.mangled(node.id)
         if name in self.cells:
             try:
                 live = self.cells[name].cell_contents
