@@ -166,13 +166,22 @@ def _same(one: CodeType, other: CodeType) -> bool:
         return False
     if len(one.co_consts) != len(other.co_consts):
         return False
-    for mine, its in zip(one.co_consts, other.co_consts, strict=True):
+    for mine, its in zip(_constants(one), _constants(other), strict=True):
         if isinstance(mine, CodeType) and isinstance(its, CodeType):
             if not _same(mine, its):
                 return False
         elif repr(mine) != repr(its) and mine != its:
             return False
     return True
+
+
+def _constants(code: CodeType) -> list[Any]:
+    """Its constants. Before Python 3.11, full names of inner functions are among them."""
+    inner = tuple(f".<locals>.{one.co_name}" for one in code.co_consts if isinstance(one, CodeType))
+    return [
+        constant.rpartition(".")[2] if isinstance(constant, str) and constant.endswith(inner) else constant
+        for constant in code.co_consts
+    ]
 
 
 def rebuilt(function: FunctionType, code: CodeType, cells: dict[str, Any]) -> FunctionType:
