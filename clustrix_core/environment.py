@@ -34,7 +34,12 @@ _START = (
     'eval "$(printf %s "$s" | base64 -d)"\''
 )
 
-_LOGIN = "export CLUSTRIX_SCRIPT={script}\nexec bash -l -c 'eval \"$CLUSTRIX_SCRIPT\"'\n"
+_QUIET = "{ set +xv; } 2>/dev/null"  # a login may have set it, which would tell all values to the log
+
+_LOGIN = f"""
+export CLUSTRIX_SCRIPT={{script}}
+exec bash -l -c '{_QUIET.replace("{", "{{").replace("}", "}}")}; eval "$CLUSTRIX_SCRIPT"'
+"""
 
 # Begun anew by a login shell, which has what comes before this done again.
 _LOGIN_OF_JOBS = """
@@ -194,7 +199,7 @@ def script_for_job(config: ClusterConfig) -> str:
 
     What goes wrong is in the log, and is told by the function `clustrix_died`, which that script has.
     """
-    parts = [_LOGIN_OF_JOBS] if config.login_shell else []
+    parts = [_LOGIN_OF_JOBS, _QUIET] if config.login_shell else []
     parts += [_FUNCTIONS.replace("APART", _APART), _FUNCTIONS_OF_JOBS]
     for number, step in enumerate(_steps(config)):
         why = json.dumps(f"its environment can't be set up: {step.failure}; {step.advice}")

@@ -38,7 +38,6 @@ def serve(line: socket.socket, given: BinaryIO) -> None:
 
 
 def _answer(run: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-    process = os.getpid()
     try:
         return True, run(*arguments)
     except BaseException as error:
@@ -47,8 +46,6 @@ def _answer(run: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, 
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # it is closed, say
                 stream.flush()
-        if os.getpid() != process:  # a child that was forked came back: the worker is its parent
-            os._exit(0)
 
 
 def _sendable(error: BaseException) -> Exception:

@@ -265,6 +265,15 @@ def forks() -> str:
     return "parent" if child else "child"
 
 
+@cluster
+def forks_and_notes(file: str) -> int:
+    """How its child ended; whoever calls it leaves a mark."""
+    with open(file, "a") as marks:
+        marks.write("x")
+    child = os.fork()
+    return os.waitpid(child, 0)[1] if child else sys.exit(3)
+
+
 class SillyError(Exception):
     """It can't say what it is."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import pickle
+import random
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from clustrix import Job, cluster
 
 seen: list[object] = []
+note = seen.append
+draw = random.Random(5).random
 count = 0
 scale = 1
 
@@ -20,6 +23,7 @@ scale = 1
 @dataclass
 class Model:
     size: int
+    made: ClassVar[int] = 0
 
     def remembers(self, what: object) -> int:
         seen.append(what)
@@ -33,8 +37,33 @@ class Model:
         return self.size * 2
 
 
+def traced(function: Callable[[int], int]) -> Callable[[int], int]:
+    @functools.wraps(function)
+    def wrapper(x: int) -> int:
+        return function(x)
+
+    return wrapper
+
+
+@traced
 def power(x: int) -> int:
     return x**2
+
+
+class Labelled(functools.cached_property):  # type: ignore[type-arg]
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return "label", super().__get__(instance, owner)
+
+
+class Thing:
+    @Labelled
+    def name(self) -> str:
+        return "thing"
+
+
+def static() -> int:
+    static.n = getattr(static, "n", 0) + 1  # type: ignore[attr-defined]
+    return int(static.n)  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=50)
@@ -103,6 +132,48 @@ def collects(number: int) -> int:
 
 
 @cluster
+def notes(number: int) -> int:
+    note(number)
+    return len(note.__self__)
+
+
+@cluster
+def draws(_number: int) -> float:
+    return draw()
+
+
+@cluster
+def remembers_by_attributes(_number: int) -> tuple[int, int]:
+    Model.made += 1
+    return static(), Model.made
+
+
+@cluster
+def reaches(_number: int) -> int:
+    names = globals()
+    names["reached"] = names.get("reached", 0) + 1
+    return int(names["reached"])
+
+
+@cluster
+def has_called(function: Callable[[], int] | None) -> int:
+    if function:
+        function()
+    return scale
+
+
+def sets_scale() -> int:
+    global scale
+    scale = 99
+    return 0
+
+
+@cluster
+def labels() -> tuple[str, str]:
+    return Thing().name
+
+
+@cluster
 def makes(size: int) -> Model:
     return Model(size)
 
@@ -114,6 +185,7 @@ def asked() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     yield memoizes, (30,)
     yield dispatches, ([[], [[]]],)
     yield keeps, (Model(4),)
+    yield labels, ()
 
 
 class ModelError(Exception):
@@ -140,7 +212,9 @@ def main(way: str) -> None:
         there = function.submit(*arguments).result(90) if way == "submit" else function(*arguments)
         print(function.name, there == function.local(*arguments))
     seen.clear()
-    print("counts", {*counts.map(range(200))}, {*collects.map(range(200))})
+    for function in counts, collects, notes, draws, remembers_by_attributes, reaches:
+        print(function.name, len({*function.map(range(200))}))
+    print("has_called", {*has_called.map([sets_scale, *[None] * 200])} - {99})
     made = makes.submit(3).result(90) if way == "submit" else makes(3)
     scale = 5  # what came back leaves the class as it is: it means the variables of this script
     print("makes", type(made) is Model, made.scaled(), made.remembers("here"), len(seen))

@@ -333,6 +333,13 @@ def test_a_forked_child_that_comes_back_tells_nothing(capfd: pytest.CaptureFixtu
     assert capfd.readouterr().err == ""
 
 
+def test_a_forked_child_ends_as_it_would_elsewhere_and_does_no_other_call(tmp_path: Path) -> None:
+    expected = [3 << 8] * 4
+    assert list(jobs_sample.forks_and_notes.map([str(tmp_path / f"{n}") for n in range(4)])) == expected
+    assert [file.read_text() for file in tmp_path.glob("[0-9]")] == ["x"] * 4
+    assert jobs_sample.forks_and_notes.submit(str(tmp_path / "last")).result(90) == 3 << 8
+
+
 def test_jobs_that_a_job_of_the_same_place_asks_for_are_done_in_it(work: Path) -> None:
     config = ClusterConfig(local_work_dir=str(work))
     expected = ([2, 4], [2, 4], "ProblemError('inside')", ["_0", "_1"])
@@ -1249,8 +1256,10 @@ def runs_script(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize("way", ["call", "submit"])
 def test_what_a_script_shares_is_shared_there_and_stays_as_it_is_here(way: str) -> None:
-    same = ["shares", "by_name", "spawns", "memoizes", "dispatches", "keeps"]
-    assert runs_script(way) == [*(f"{name} True" for name in same), "counts {1} {1}", "makes True 15 1 1"]
+    same = ["shares", "by_name", "spawns", "memoizes", "dispatches", "keeps", "labels"]
+    alike = ["counts", "collects", "notes", "draws", "remembers_by_attributes", "reaches"]
+    told = [*(f"{name} True" for name in same), *(f"{name} 1" for name in alike)]
+    assert runs_script(way) == [*told, "has_called {1}", "makes True 15 1 1"]
 
 
 def test_classes_of_a_script_are_its_own_when_it_is_run_again() -> None:

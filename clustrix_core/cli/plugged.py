@@ -9,7 +9,10 @@ import click
 from clustrix_core.errors import BackendLoadError, printable
 
 # What a list of commands says of Clustrix's own, which aren't imported for it.
-SHORT_HELP = {"cluster": "Show what there is on a SLURM cluster", "trust": "Make the key of a host known"}
+SHORT_HELP = {
+    ("clustrix-slurm", "cluster"): "Show what there is on a SLURM cluster",
+    ("clustrix-ssh", "trust"): "Make the key of a host known",
+}
 
 
 class PluggedGroup(click.Group):
@@ -21,7 +24,7 @@ class PluggedGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = super().get_command(ctx, cmd_name)
         if command is None and cmd_name in (known := _distributions()):
-            told = SHORT_HELP.get(cmd_name, f"See `clustrix {cmd_name} --help`")
+            told = SHORT_HELP.get((known[cmd_name], cmd_name), f"See `clustrix {cmd_name} --help`")
             command = click.Command(cmd_name, short_help=f"{told} ({known[cmd_name]}).")
         return command
 

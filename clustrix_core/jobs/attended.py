@@ -88,7 +88,8 @@ class Calls:
         try:
             self._function = travel.dumps(function if named else function.local)
         except Exception as error:
-            raise culprit.in_function(error, function) from None
+            culprit.in_function(error, function)
+            raise
         self._config = travel.dumps(config)
         self._marker, self._work_dir = marker(config), os.path.abspath(config.local_work_dir or ".")
 
@@ -101,7 +102,9 @@ class Calls:
                 for args, kwargs in calls
             ]
         except Exception as error:
-            raise (error if len(calls) > 1 else culprit.in_call(error, calls[0])) from None
+            if len(calls) == 1:
+                culprit.in_call(error, calls[0])
+            raise
         place = self._config, self._marker, self._work_dir
         task = Task(self._function, *place, packed, self._cores, self._loops)
         return _workers.submit(self.workers, run, task)

@@ -14,24 +14,23 @@ from clustrix_core.jobs.models import Call
 _OF_TEXT = (TypeError, AttributeError, ValueError, pickle.PicklingError)
 
 
-def in_function(error: Exception, function: Any) -> Exception:
-    """The error, naming the variable or default that keeps a function from being pickled."""
-    return _naming(error, [("the function", function)])
+def in_function(error: Exception, function: Any) -> None:
+    """Have the error name the variable or default that keeps a function from being pickled."""
+    _name(error, [("the function", function)])
 
 
-def in_call(error: Exception, call: Call) -> Exception:
-    """The error, naming the argument that keeps a call from being pickled."""
+def in_call(error: Exception, call: Call) -> None:
+    """Have the error name the argument that keeps a call from being pickled."""
     args, kwargs = call
-    return _naming(
-        error, [(f"argument {name}", value) for name, value in [*enumerate(args, 1), *kwargs.items()]]
-    )
+    _name(error, [(f"argument {name}", value) for name, value in [*enumerate(args, 1), *kwargs.items()]])
 
 
-def _naming(error: Exception, parts: list[tuple[str, Any]]) -> Exception:
-    if type(error) not in _OF_TEXT:  # a full disk, say
-        return error
-    where = _first(parts, set())
-    return type(error)(f"{error} ({where})") if where else error
+def _name(error: Exception, parts: list[tuple[str, Any]]) -> None:
+    where = ""
+    with suppress(Exception):  # of what is looked at
+        where = _first(parts, set())
+    if where and type(error) in _OF_TEXT:  # others are not of what is pickled: a full disk, say
+        error.args = (f"{error} ({where})",)
 
 
 def _inside(value: Any, seen: set[int]) -> str:
@@ -67,10 +66,17 @@ def _first(parts: Iterable[tuple[str, Any]], seen: set[int]) -> str:
 
 def _travels(value: Any) -> bool:
     try:
-        travel.dumps(value)
+        travel.dump(value, _Nowhere())
     except Exception:
         return False
     return True
+
+
+class _Nowhere:
+    """A file that keeps nothing: what is pickled may be large."""
+
+    def write(self, data: Any) -> None:
+        pass
 
 
 def _names(code: CodeType) -> Iterator[str]:

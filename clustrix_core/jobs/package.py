@@ -100,14 +100,16 @@ def pickled(
             try:
                 names |= travel.dump(call, file)
             except Exception as error:
-                raise culprit.in_call(error, call) from None
+                culprit.in_call(error, call)
+                raise
             offsets.append(file.tell())
     packed = function, travel.dumps(config), offsets[:-1], cores_of(function, config), loops
     with open(folder / "function.pkl", "wb") as file:
         try:
             names |= travel.dump(packed, file)
         except Exception as error:
-            raise culprit.in_function(error, function) from None
+            culprit.in_function(error, function)
+            raise
     return Pickled(folder, names)
 
 
@@ -202,8 +204,12 @@ def _keep(file: Path, data: bytes) -> None:
     temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
-        with suppress(FileExistsError):
-            os.link(temporary, file)  # what is there stays, as others may have begun to send it
+        try:
+            os.link(temporary, file)
+        except FileExistsError:  # what is there stays, as others may have begun to send it
+            pass
+        except OSError:  # the file system has no hard links
+            temporary.rename(file)
     finally:
         temporary.unlink(missing_ok=True)
 

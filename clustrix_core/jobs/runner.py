@@ -63,10 +63,7 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int)
             with umask_of(umask):
                 result = function(*args, **kwargs)
         finally:
-            if os.getpid() != process:  # a child that was forked came back: the job is its parent
-                with contextlib.suppress(Exception):
-                    sys.stdout.flush()
-                os._exit(0)
+            end_if_child(process)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is time left to say what came of it
         send(result, payload)
         return {"outcome": "completed"}
@@ -76,6 +73,27 @@ def _outcome(archive: str, folder: str, task: int, payload: Payload, umask: int)
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
+
+
+def end_if_child(process: int) -> None:
+    """End a child that the function has forked and that comes back, as Python does: the job is its parent.
+
+    Args:
+        process: that of the job.
+    """
+    if os.getpid() == process:
+        return
+    error = sys.exc_info()[1]
+    if error is not None and not isinstance(error, SystemExit):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    status: Any = error.code if isinstance(error, SystemExit) else int(error is not None)
+    if status is not None and not isinstance(status, int):
+        print(status, file=sys.stderr)
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit((status or 0) & 0xFF)
 
 
 @contextlib.contextmanager
@@ -278,8 +296,15 @@ def let_children_end() -> None:
     """
     mask = threading.local()
 
+    def again() -> None:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
     def before() -> None:
-        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        except Terminated:  # here it would be ignored
+            mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]) - {signal.SIGTERM}
+            again()
 
     def in_child() -> None:
         if signal.getsignal(signal.SIGTERM) is terminated:
@@ -289,8 +314,8 @@ def let_children_end() -> None:
     def in_parent() -> None:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
-        except Terminated:  # here it would be ignored
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        except Terminated:  # here as well
+            again()
 
     os.register_at_fork(before=before, after_in_child=in_child, after_in_parent=in_parent)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, singledispatch
 from importlib.machinery import ModuleSpec
+from threading import RLock
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakSet
@@ -54,8 +55,10 @@ def variables(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def begin() -> None:
-    """In a job: from now on, `__main__` is another script."""
+    """In a job: from now on, `__main__` is another script, and none of its classes has been here before."""
     sys.modules["__main__"] = ModuleType("__main__")
+    cloudpickle._DYNAMIC_CLASS_TRACKER_BY_ID.clear()
+    cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.clear()
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def may_keep(function: Any) -> bool:
     That of a module may, too, but there it is the module's own, which is imported once.
     """
     if not isinstance(function, FunctionType):
-        return not isinstance(function, BuiltinFunctionType)
+        return not (isinstance(function, BuiltinFunctionType) and _is_constant(function))
     if not is_by_value(function):
         return False
     named = [value for name, value in function.__globals__.items() if not name.startswith("__")]
@@ -96,22 +99,26 @@ def may_keep(function: Any) -> bool:
 
 def _holds_something(function: FunctionType) -> bool:
     defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-    kept = function.__closure__ or vars(function) or _sets_globals(function.__code__)
+    kept = function.__closure__ or vars(function) or _sets_something(function.__code__)
     return bool(kept) or not all(map(_is_constant, defaults))
 
 
-def _sets_globals(code: CodeType) -> bool:
+_SETTING = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"})
+_REACHING = frozenset({"globals", "vars", "setattr", "delattr", "exec", "eval"})
+
+
+def _sets_something(code: CodeType) -> bool:
     inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    here = (
-        instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for instruction in dis.get_instructions(code)
-    )
-    return any(here) or any(map(_sets_globals, inner))
+    here = (instruction.opname in _SETTING for instruction in dis.get_instructions(code))
+    return not _REACHING.isdisjoint(code.co_names) or any(here) or any(map(_sets_something, inner))
 
 
 def _is_constant(value: Any) -> bool:
+    if isinstance(value, BuiltinFunctionType):  # `from random import random` brings its generator along
+        return isinstance(value.__self__, (ModuleType, type(None)))
     if isinstance(value, type):
         return not is_by_value(value)
-    atoms = (bool, int, float, complex, str, bytes, type(None), ModuleType, FunctionType, BuiltinFunctionType)
+    atoms = (bool, int, float, complex, str, bytes, type(None), ModuleType, FunctionType)
     return isinstance(value, atoms)
 
 
@@ -127,8 +134,8 @@ def reduced(value: Any, found: Any) -> Any:
 
 def reduced_wrapper(wrapper: Any) -> Any:
     """How what `functools` makes of functions travels, where it can't by itself; else None."""
-    if isinstance(wrapper, cached_property):  # it may have a lock
-        return cached, (wrapper.func, wrapper.attrname)
+    if isinstance(wrapper, cached_property):  # before Python 3.12 it has a lock
+        return cached, (type(wrapper), {name: part for name, part in vars(wrapper).items() if name != "lock"})
     if isinstance(wrapper, _MEMOIZED) and is_by_value(wrapper):
         asked = wrapper.cache_parameters()
         return memoized, (wrapper.__wrapped__, asked["maxsize"], asked["typed"])
@@ -137,10 +144,10 @@ def reduced_wrapper(wrapper: Any) -> Any:
     return None
 
 
-def cached(function: Callable[[Any], Any], name: str) -> cached_property[Any]:
+def cached(cls: type[cached_property[Any]], parts: dict[str, Any]) -> cached_property[Any]:
     """The cached property that travelled."""
-    made = cached_property(function)
-    made.attrname = name
+    made = cls.__new__(cls)
+    vars(made).update(parts, lock=RLock())
     return made
 
 
@@ -186,4 +193,6 @@ def class_has_arrived(cls: type, state: Any) -> None:
 
 def _take(value: Any) -> None:
     if _arriving and value.__module__ == "__main__" and value.__qualname__.isidentifier():
-        vars(sys.modules["__main__"]).setdefault(value.__qualname__, value)
+        names, name = vars(sys.modules["__main__"]), value.__qualname__
+        if name not in names or names[name] is getattr(value, "__wrapped__", None):
+            names[name] = value  # what a decorator has made of a function arrives after it

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from clustrix_core.jobs import here, parallel, runner, script, travel
@@ -53,41 +52,48 @@ def run(task: Task) -> list[Any]:
     os.environ[here.CORES] = str(task.cores)
     try:
         os.chdir(task.work_dir)
-        functions = _functions(task)
+        function = _loaded(task)
+        anew = _brings_code(task) or script.may_keep(function)
+        function = parallel.split(function, task.loops)
     except BaseException as error:
         return [travel.dumps(_failed(error))] * len(task.calls)
     packer = travel.Packer()
-    calls = zip(functions, task.calls, strict=False)
-    return [_outcome(task.work_dir, function, call, packer) for function, call in calls]
+    return [
+        _outcome(task, call, None if anew and number else function, packer)
+        for number, call in enumerate(task.calls)
+    ]
 
 
-def _functions(task: Task) -> Iterator[Callable[..., Any]]:
-    """The function for each of the calls: one that may keep something comes anew, so that none sees it."""
-    first = _loaded(task)
-    if not script.may_keep(first):
-        return repeat(_split(first, task))
-    others = (_loaded(task) for _ in task.calls[1:])
-    return (_split(function, task) for function in chain([first], others))
+def _brings_code(task: Task) -> bool:
+    """Whether functions or classes of a script may be among the arguments."""
+    return any(isinstance(call, bytes) and b"_has_arrived" in call for call in task.calls)
 
 
-def _loaded(task: Task) -> Any:
+def _loaded(task: Task) -> Callable[..., Any]:
     script.begin()
     with script.arriving():
         function = pickle.loads(task.function)
-    return getattr(function, "local", function)
-
-
-def _split(function: Any, task: Task) -> Callable[..., Any]:
-    return parallel.split(function, task.loops)
+    found: Callable[..., Any] = getattr(function, "local", function)
+    return found
 
 
 def _outcome(
-    work_dir: str, function: Callable[..., Any], call: bytes | tuple[Any, ...], packer: travel.Packer
+    task: Task,
+    call: bytes | tuple[Any, ...],
+    function: Callable[..., Any] | None,
+    packer: travel.Packer,
 ) -> Any:
+    """What came of a call. A function that may keep something comes anew for each, so that none sees it."""
+    process = os.getpid()
     try:
-        os.chdir(work_dir)
+        os.chdir(task.work_dir)
+        if function is None:
+            function = parallel.split(_loaded(task), task.loops)
         args, kwargs = _arguments(call) if isinstance(call, bytes) else (call, {})
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            runner.end_if_child(process)
     except BaseException as error:  # a function may also call `sys.exit`
         return travel.dumps(_failed(error))
     try:

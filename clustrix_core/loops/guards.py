@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import Any
 
 from clustrix_core.loops.facts import Facts, shape
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 from clustrix_core.loops.values import UNKNOWN
 
 _MISSING = object()
@@ -45,7 +45,7 @@ class Guards:
             self._orders.setdefault(cls, cls.__mro__)
         for cls in classes - done:
             for owner in cls.__mro__:
-                if owner not in done and not is_library(owner.__module__):
+                if owner not in done and not is_library(module_of(owner)):
                     done.add(owner)
                     self._members.append((owner, _acting(owner)))
 

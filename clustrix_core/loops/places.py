@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import CellType, MemberDescriptorType, SimpleNamespace
 from typing import Any
 
-from clustrix_core.loops.source import is_library
+from clustrix_core.loops.source import is_library, module_of
 
 EACH, ITEM, CUT = "[each]", "[item]", "[cut]"
 """The steps to what is gone through, to what an index gets, and to a slice; others are attributes."""
@@ -111,7 +111,7 @@ def own_attributes(value: Any) -> dict[str, Any]:
 def _attribute(value: Any, name: str) -> Iterator[Any]:
     """An attribute that nothing computes; none if it isn't set, which is an error for the run to raise."""
     cls = type(value)
-    if is_library(cls.__module__) and cls is not SimpleNamespace:
+    if is_library(module_of(cls)) and cls is not SimpleNamespace:
         raise Lost(f"nobody knows what the {name} of a {cls.__qualname__} is")
     if hasattr(cls, "__getattr__") or inspect.getattr_static(cls, "__getattribute__") is not _LOOKING:
         raise Lost(f"{cls.__qualname__} computes its attributes")

@@ -129,7 +129,7 @@ class Reach:
 
     def _prove_method(self, cls: type, call: MethodCall) -> None:
         name = f"{cls.__qualname__}.{call.name}"
-        if is_library(cls.__module__):
+        if is_library(module_of(cls)):
             raise Unfit(f"nobody knows what {name} does")
         proof = Proof(self._sources, False)
         try:

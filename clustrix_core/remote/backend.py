@@ -126,7 +126,7 @@ class RemoteBackend(ABC):
             Step("agent", self._check_agent),
         ]
 
-    def _check_environment(self) -> str:
+    def _check_environment(self) -> str | None:
         from clustrix_core.environment import LOADED, as_found
 
         return as_found(self.ask_bash(LOADED))

@@ -270,7 +270,11 @@ def test_gpus_and_memory_as_people_write_them(
 def test_a_job_of_a_job_is_a_job_of_its_own(config: ClusterConfig) -> None:
     """`sbatch` hands its environment on, with the number of a task in which it is run."""
     inside = {"SLURM_ARRAY_TASK_ID": "5", "CLUSTRIX_LOGIN": "1", "CLUSTRIX_HERE": "elsewhere"}
-    config = config.model_copy(update={"environment_variables": inside, "login_shell": True})
+    commands = ["export LATE=$(shopt -q login_shell && echo login)"]
+    config = config.model_copy(
+        update={"environment_variables": inside, "pre_execution_commands": commands, "login_shell": True}
+    )
+    assert function_of(sample.environment, config).submit(config, "LATE").result(60) == ["login"]
     assert function_of(sample.adds, config).submit(1).result(60) == 2
     assert function_of(sample.adds, config).map([1, 2]).results(60) == [2, 3]
 

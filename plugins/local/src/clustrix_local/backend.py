@@ -75,8 +75,10 @@ class LocalBackend(EngineBackend, SupervisedJobs):
 
     def _check_environment(self) -> str:
         from clustrix_core.environment import LOADED, as_found
+        from clustrix_core.jobs.handover import checked
 
-        return as_found(self._place_of_jobs().run(["bash", "-c", LOADED]).output.decode(errors="replace"))
+        ran = self._place_of_jobs().run(["bash", "-c", LOADED])
+        return as_found(checked(ran).decode("utf-8", "replace"))
 
     def _place_of_jobs(self) -> LocalBackend:
         """This place, as jobs find it; looking after them takes no environment."""

@@ -50,8 +50,15 @@ _SCANCEL = (
     "scancel",
 )
 
-# They would make one job several, say, or have `sbatch` wait for its end.
-_SBATCH = ("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_ERROR", "SBATCH_INPUT", "SBATCH_WAIT")
+# They would make one job several, say, or have `sbatch` wait for its end, or keep the job from logging in.
+_SBATCH = (
+    "SBATCH_ARRAY_INX",
+    "SBATCH_CLUSTERS",
+    "SBATCH_ERROR",
+    "SBATCH_INPUT",
+    "SBATCH_WAIT",
+    "CLUSTRIX_LOGIN",
+)
 
 SURELY_ALLOWED = 1000
 """Tasks that an array may have on nearly all clusters: SLURM's MaxArraySize is 1001 by default."""

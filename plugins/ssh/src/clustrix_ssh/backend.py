@@ -84,6 +84,9 @@ class SshFiles(RemoteBackend):
                 "~/.bashrc, do where nobody types; if it is an account for SFTP alone, set protocol to sftp"
             )
 
+    def _check_environment(self) -> str | None:
+        return None if self.config.protocol == "sftp" else super()._check_environment()
+
     def _sftp_engine(self) -> Engine:
         from clustrix_ssh.sftp import SftpEngine
         from clustrix_ssh.sftp_client import SftpClient
@@ -97,7 +100,8 @@ class SshFiles(RemoteBackend):
             client = SftpClient(channel, silence=self.config.dead_after)
         except ConnectionFailedError as error:
             failure = ConnectionFailedError(f"{self.place_name()}: {error}")
-            self.explain(failure)
+            if self.config.ssh_client == "openssh":
+                openssh.explain(self.config, failure)
             raise failure from None
         return SftpEngine(client, self.config.remote_work_dir)
 
