@@ -220,7 +220,8 @@ class ClusterConfig(BaseModel):
     Secrets, the values of `environment_variables` and unclaimed fields are masked in the config's `repr` and
     in JSON (`model_dump_json()`, `model_dump(mode="json")`); `model_dump()` holds the last two as they are.
 
-    A backend's own config is a subclass with `model_config = ConfigDict(extra="forbid")` and further fields.
+    A backend's own config is a subclass with `model_config = ConfigDict(extra="forbid")` and further fields;
+    a backend of this machine that needs no more may use `ClusterConfig` itself.
 
     Raises:
         ConfigError: fields are wrong. The message lists all of them, and shows no secret.
@@ -317,8 +318,7 @@ class ClusterConfig(BaseModel):
             errors = failure.errors(include_url=False)
             problems = [*(_problem(error, type(self)) for error in errors), *problems]
         # Raised out here, so that the exception does not refer to pydantic's, which holds what was given.
-        if problems:
-            raise InvalidFieldsError(summary(problem.text for problem in problems), problems)
+        _refuse(problems)
 
     @field_validator("cluster_type")
     @classmethod
@@ -444,7 +444,40 @@ def resolve(config: ClusterConfig, model: type[Model]) -> Model:
     Raises:
         ConfigError: fields are wrong, or the backend has no such fields. The message names the nearest ones.
     """
-    return config if isinstance(config, model) else model(**given(config))
+    if type(config) is model is ClusterConfig:
+        _refuse(_left_over(model, given(config)))
+    elif model is ClusterConfig or not isinstance(config, model):
+        return claimed(model, given(config))
+    return config
+
+
+def claimed(model: type[Model], fields: Mapping[str, Any]) -> Model:
+    """Make the config of a backend, which has to know all its fields. Raises `ConfigError`, as `resolve`."""
+    problems = _left_over(model, fields)
+    try:
+        config = model(**fields)
+    except InvalidFieldsError as error:
+        problems = [*error.problems, *problems]
+    _refuse(problems)
+    return config
+
+
+def _left_over(model: type[ClusterConfig], fields: Mapping[str, Any]) -> list[Problem]:
+    """What `ClusterConfig` itself takes, and a backend of this machine that has no more fields doesn't."""
+    if model is not ClusterConfig:
+        return []
+    unknown = [name for name in fields if name not in model.model_fields]
+    problems = [_unknown(name, model) for name in unknown]
+    if host := fields.get("cluster_host"):
+        kind = fields.get("cluster_type", "local")
+        text = f"cluster_type {kind!r} is this machine, but cluster_host is {host!r}: set cluster_type to "
+        problems.append(Problem("", f"{text}'ssh' or 'slurm', or leave cluster_host out"))
+    return problems
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidFieldsError(summary(problem.text for problem in problems), problems)
 
 
 @cache
@@ -493,7 +526,7 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
     field, *inner = error["loc"]
     name = printable(field)
     if error["type"] == "extra_forbidden":
-        return Problem(str(field), f"{name}: there is no such field; {_advice(str(field), model)}")
+        return _unknown(str(field), model)
     if error["type"] == "missing":
         return Problem(str(field), f"{name}: it is required; give it")
     place = name + "".join(f"[{part!r}]" for part in inner if part != "[key]")
@@ -501,9 +534,10 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
     return Problem(str(field), f"{place}: {shown}{requirement}")
 
 
-def _advice(field: str, model: type[BaseModel]) -> str:
+def _unknown(field: str, model: type[BaseModel]) -> Problem:
     close = near(field, model.model_fields, at_most=1)
-    return f"did you mean {close[0]}?" if close else f"the fields are {', '.join(model.model_fields)}"
+    advice = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(model.model_fields)}"
+    return Problem(field, f"{printable(field)}: there is no such field; {advice}")
 
 
 def _may_be_secret(error: ErrorDetails, model: type[BaseModel]) -> bool:

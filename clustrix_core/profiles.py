@@ -35,7 +35,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from clustrix_core import plainyaml
-from clustrix_core.config import ClusterConfig, InvalidFieldsError, Problem, given, secret_fields, summary
+from clustrix_core.config import (
+    ClusterConfig,
+    InvalidFieldsError,
+    Problem,
+    claimed,
+    given,
+    secret_fields,
+    summary,
+)
 from clustrix_core.configfile import (
     FILE_NAME,
     ConfigFile,
@@ -358,7 +366,7 @@ def _backend_model(cluster_type: Given | None) -> type[ClusterConfig]:
 
 def _validated(model: type[ClusterConfig], layer: Layer) -> ClusterConfig:
     try:
-        return model(**{name: item.value for name, item in layer.items()})
+        return claimed(model, {name: item.value for name, item in layer.items()})
     except InvalidFieldsError as error:
         problems = error.problems
     raise ConfigError(summary(_whence(problem, layer) + problem.text for problem in problems))

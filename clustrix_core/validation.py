@@ -49,7 +49,7 @@ class Backend(Protocol):
     Attributes:
         api_version: the `hookspecs.API_VERSION` that the backend was written for.
         config_model: the model of its configuration: a subclass of `ClusterConfig` with `extra="forbid"`,
-            so that a misspelt field is an error.
+            so that a misspelt field is an error; or `ClusterConfig` itself, which has no host then.
     """
 
     api_version: ClassVar[int]
@@ -206,7 +206,7 @@ def _config_model_findings(cls: type) -> Iterator[str]:
         yield "`config_model` is missing: set it to a subclass of ClusterConfig"
     elif not (isinstance(model, type) and issubclass(model, ClusterConfig)):
         yield f"`config_model` must be a subclass of ClusterConfig, and is {model!r}"
-    elif model.model_config.get("extra") != "forbid":
+    elif model is not ClusterConfig and model.model_config.get("extra") != "forbid":
         yield f'`config_model`: {model.__name__} must have extra="forbid", so that misspelt fields are errors'
 
 

@@ -26,12 +26,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 COUNTED = '''
 """The local backend, holding something that must be closed; it keeps count."""
 import threading, time
-from clustrix_local.backend import LocalBackend, LocalConfig
-from clustrix_core import hookimpl
+from pydantic import ConfigDict
+from clustrix_local.backend import LocalBackend
+from clustrix_core import ClusterConfig, hookimpl
 
 opened, closed, abandoned = [], [], []
 
-class CountedConfig(LocalConfig):
+class CountedConfig(ClusterConfig):
+    model_config = ConfigDict(extra="forbid")
     slow: float = 0.0
 
 class Counted(LocalBackend):
@@ -60,7 +62,7 @@ class Forgetful(LocalBackend):
 class Bare:
     """Only what is required."""
     api_version = 1
-    config_model = LocalConfig
+    config_model = ClusterConfig
     def __init__(self, config):
         pass
 

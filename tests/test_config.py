@@ -23,6 +23,7 @@ from clustrix_core.config import (
     FrozenMapping,
     InvalidFieldsError,
     MaskedMapping,
+    claimed,
     given,
     resolve,
     secret_fields,
@@ -421,7 +422,6 @@ def test_random_configs(one: dict[str, Any], other: dict[str, Any]) -> None:
     reordered = ClusterConfig(**dict(reversed(one.items())))
     assert reordered == first
     assert hash(reordered) == hash(first)
-    assert resolve(first, ClusterConfig) is first
     unpickled = pickle.loads(pickle.dumps(first))
     assert unpickled == first
     assert {first: 1}[unpickled] == 1
@@ -633,7 +633,21 @@ def test_resolve_validates_the_fields_that_were_kept() -> None:
     assert resolved.model_fields_set == {"cluster_host", "account", "retries", "tags", "password"}
     assert resolved.password == SecretStr(SECRET)
     assert resolve(resolved, LabConfig) is resolved
-    assert resolve(resolved, ClusterConfig) is resolved
+
+
+def test_a_backend_of_this_machine_may_need_no_fields_of_its_own() -> None:
+    config = ClusterConfig(local_work_dir="/tmp")
+    assert resolve(config, ClusterConfig) is config
+    for other in (ClusterConfig(acount="a", cluster_host="h"), LabConfig(account="a", cluster_host="h")):
+        with pytest.raises(InvalidFieldsError, match="2 problems") as caught:
+            resolve(other, ClusterConfig)
+        unknown, host = caught.value.problems
+        assert "there is no such field" in unknown.text
+        assert host == ("", host.text)
+        assert host.text.startswith("cluster_type 'local' is this machine, but cluster_host is 'h': set")
+    with pytest.raises(InvalidFieldsError, match="3 problems") as caught:
+        claimed(ClusterConfig, {"acount": "a", "cluster_host": "h", "cluster_port": 0})
+    assert [problem.field for problem in caught.value.problems] == ["cluster_port", "acount", ""]
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ ALL = ["config", "backend", *PLACE, *OPERATIONS, *FILES, "clean-up"]
 BACKENDS = '''
 import errno, time, warnings
 from pydantic import ConfigDict, SecretStr
-from clustrix_core import Stream, hookimpl
+from clustrix_core import ClusterConfig, Stream, hookimpl
 from clustrix_core.doctor import Concern, Fault, LeftOut, Step
 from clustrix_core.errors import ConnectionFailedError
 from clustrix_core.models import DiskUsage
 from clustrix_core.remote import PipeChannel, RemoteBackend, RemoteConfig
-from clustrix_local.backend import LocalBackend, LocalConfig
+from clustrix_local.backend import LocalBackend
 
 OPERATIONS = ("ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "count_files")
 
@@ -45,7 +45,7 @@ OPERATIONS = ("ls", "find", "stat", "exists", "isdir", "isfile", "glob", "du", "
 class Bare:
     """Only what is required."""
     api_version = 1
-    config_model = LocalConfig
+    config_model = ClusterConfig
     def __init__(self, config):
         self._engine = LocalBackend(config)._engine
 
@@ -81,7 +81,7 @@ Unsorted, BareUnsorted = broken(LocalBackend), broken(Bare)
 
 class Curious(LocalBackend):
     """Has steps of its own."""
-    config_model = type("C", (LocalConfig,), {
+    config_model = type("C", (ClusterConfig,), {
         "__annotations__": {"outcome": str, "token": SecretStr},
         "outcome": "", "token": SecretStr("hush"), "model_config": ConfigDict(extra="forbid"),
     })

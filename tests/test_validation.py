@@ -486,11 +486,15 @@ def test_an_extension_breaks_everything_else_too() -> None:
 # --- all at once
 
 
+class LaxConfig(ClusterConfig):
+    pass
+
+
 class Everything(ABC):
     """Nothing about it is right."""
 
     api_version = 99
-    config_model = ClusterConfig
+    config_model = LaxConfig
 
     @property
     def client(self) -> None:
@@ -542,7 +546,7 @@ def test_everything_wrong_at_once_is_one_error() -> None:
     assert shown == [f"- {finding}" for finding in error.findings]
     expected = [
         "supports none after",
-        "ClusterConfig must have extra=",
+        "LaxConfig must have extra=",
         "the constructor",
         "`open_channel` must be implemented",
         "`client` is a property",

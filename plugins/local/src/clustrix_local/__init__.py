@@ -1,6 +1,6 @@
 """The local backend: the filesystem of this machine, in this process."""
 
 from clustrix_local._version import __version__
-from clustrix_local.backend import LocalBackend, LocalConfig
+from clustrix_local.backend import LocalBackend
 
-__all__ = ["LocalBackend", "LocalConfig", "__version__"]
+__all__ = ["LocalBackend", "__version__"]

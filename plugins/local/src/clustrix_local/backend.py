@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict, model_validator
-
 from clustrix_core import API_VERSION, ClusterConfig, hookimpl
 from clustrix_core.engine import Engine
 from clustrix_core.engine_backend import EngineBackend
@@ -22,28 +20,13 @@ if TYPE_CHECKING:
     from clustrix_core.remote.backend import Ran
 
 
-class LocalConfig(ClusterConfig):
-    """The config of the local backend: `local_work_dir` is where relative paths start."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="after")
-    def _refuse_a_host(self) -> LocalConfig:
-        if self.cluster_host:
-            raise ValueError(
-                f"cluster_type 'local' is this machine, but cluster_host is {self.cluster_host!r}: "
-                "set cluster_type to 'ssh' or 'slurm', or leave cluster_host out"
-            )
-        return self
-
-
 class LocalBackend(EngineBackend, SupervisedJobs):
-    """The backend of `cluster_type="local"`."""
+    """The backend of `cluster_type="local"`: `local_work_dir` is where relative paths start."""
 
     api_version = API_VERSION
-    config_model = LocalConfig
+    config_model = ClusterConfig
 
-    def __init__(self, config: LocalConfig) -> None:
+    def __init__(self, config: ClusterConfig) -> None:
         super().__init__(Engine(config.local_work_dir))
         self._config, self._work_dir = config, config.local_work_dir
         if config.local_work_dir:
