@@ -16,6 +16,10 @@ def marks(name: str, seconds: float = 0.0) -> int:
         return len(file.read())
 
 
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 def large(size: int) -> bytes:
     return bytes(size)
 

@@ -274,7 +274,7 @@ def test_a_job_of_a_job_is_a_job_of_its_own(config: ClusterConfig) -> None:
     config = config.model_copy(
         update={"environment_variables": inside, "pre_execution_commands": commands, "login_shell": True}
     )
-    assert function_of(sample.environment, config).submit(config, "LATE").result(60) == ["login"]
+    assert function_of(sample.variable, config).submit("LATE").result(60) == "login"
     assert function_of(sample.adds, config).submit(1).result(60) == 2
     assert function_of(sample.adds, config).map([1, 2]).results(60) == [2, 3]
 

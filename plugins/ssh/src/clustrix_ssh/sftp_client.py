@@ -454,7 +454,8 @@ class SftpClient:
                         size += len(packets[-1])
                 self._channel.sendall(b"".join(packets))
         except Exception as error:  # whatever the channel breaks with
-            self.lose(f"sending to the SFTP server failed: {error}")
+            if self._greeted.is_set():  # else the reader knows better why there is no server
+                self.lose(f"sending to the SFTP server failed: {error}")
 
     def _read(self) -> None:
         try:
