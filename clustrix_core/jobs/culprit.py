@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from clustrix_core.jobs import script, travel
@@ -48,7 +48,7 @@ def _parts(value: FunctionType | type) -> Iterator[tuple[str, Any]]:
     if isinstance(value, type):
         yield from ((f"{attribute} of {name}", part) for attribute, part in vars(value).items())
         return
-    named = (used for used in _names(value.__code__) if used in value.__globals__)
+    named = (used for used in script.names_in(value.__code__) if used in value.__globals__)
     yield from ((f"{used} in {name}", value.__globals__[used]) for used in named)
     for used, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
         with suppress(ValueError):  # it is empty
@@ -77,10 +77,3 @@ class _Nowhere:
 
     def write(self, data: Any) -> None:
         pass
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)

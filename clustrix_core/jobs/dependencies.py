@@ -27,10 +27,10 @@ from functools import cache
 from importlib.machinery import ModuleSpec
 from itertools import chain, islice
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from clustrix_core.jobs.script import is_by_value
+from clustrix_core.jobs.script import is_by_value, names_in
 
 MANY = 10_000
 """Items of a collection that are looked at: those of larger ones are data, and alike."""
@@ -161,7 +161,7 @@ class _Search:
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             self.look_at(wrapped, f"what {name} wraps")
-        for used in _names(function.__code__):
+        for used in names_in(function.__code__):
             self.named.add(used)
             if used in function.__globals__:
                 self.look_at(function.__globals__[used], f"{used} in {name}")
@@ -361,13 +361,6 @@ def _catches_imports(handler: ast.ExceptHandler) -> bool:
     caught = "" if handler.type is None else ast.unparse(handler.type)
     named = ("ImportError", "ModuleNotFoundError", "Exception")
     return not caught or any(name in caught for name in named)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 @cache

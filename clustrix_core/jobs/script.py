@@ -83,6 +83,14 @@ def is_by_value(value: Any) -> bool:
     return found is not value and getattr(found, "local", None) is not value  # what `cluster` decorates
 
 
+def names_in(code: CodeType) -> Iterator[str]:
+    """The globals and attributes that code, and the code in it, mentions."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
+
+
 def may_keep(function: Any) -> bool:
     """Whether a call of a function that has arrived may leave something behind for the next one.
 
