@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 
 from clustrix import ClusterConfig
 
@@ -14,3 +15,7 @@ def values_of(config: ClusterConfig, *names: str) -> list[str | None]:
 
 def core_limit(config: ClusterConfig) -> int:
     return resource.getrlimit(resource.RLIMIT_CORE)[0]
+
+
+def sleeps(config: ClusterConfig, seconds: float) -> None:
+    time.sleep(seconds)

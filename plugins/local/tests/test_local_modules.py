@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
-from jobs_with_surroundings import core_limit, values_of
+from jobs_with_surroundings import core_limit, sleeps, values_of
 
 from clustrix import ClusterConfig, ClusterExecutor, cluster, cluster_ls
 from clustrix_core.doctor import Check
@@ -132,7 +133,10 @@ def test_doctor_looks_at_it(configure: Configure, tmp_path: Path) -> None:
 def test_looking_after_jobs_sets_up_nothing(configure: Configure, tmp_path: Path) -> None:
     config = configure(pre_execution_commands=[f"echo x >>{tmp_path}/times"])
     job = cluster(values_of).submit(config, "HOME")
+    longer = cluster(sleeps).submit(config, 60)
     count = (tmp_path / "times").read_text()
     job.result(90)
-    job.cancel()
+    longer.cancel()
+    with pytest.raises(CancelledError):
+        longer.result(90)
     assert (tmp_path / "times").read_text() == count
